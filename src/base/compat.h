@@ -1,0 +1,25 @@
+/*
+ * compat.h
+ *		The only place that knows which PostgreSQL this is compiled for.
+ *
+ * Supported: 15, 16, 17, 18. What differs between them gets one name here;
+ * PG_VERSION_NUM appears in no other file (make lint checks it).
+ * Include after postgres.h.
+ */
+#ifndef STRATA_BASE_COMPAT_H
+#define STRATA_BASE_COMPAT_H
+
+#include "fmgr.h"
+
+#if PG_VERSION_NUM < 150000
+#error "pg_strata needs PostgreSQL 15 or later"
+#endif
+
+/* 18 records the module's name and version (pg_get_loaded_modules). */
+#if PG_VERSION_NUM >= 180000
+#define STRATA_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "pg_strata", .version = STRATA_VERSION)
+#else
+#define STRATA_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+#endif /* STRATA_BASE_COMPAT_H */

@@ -1,0 +1,16 @@
+/*
+ * init.c
+ *		The library's entry: each room's init, in floor order, lowest first.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+
+STRATA_MODULE_MAGIC;
+
+extern void _PG_init(void);
+
+void
+_PG_init(void)
+{
+}
