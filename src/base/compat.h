@@ -22,4 +22,10 @@
 #define STRATA_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define strata_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define strata_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
 #endif /* STRATA_BASE_COMPAT_H */

@@ -1,0 +1,32 @@
+#ifndef STRATA_DELTA_INTERNAL_H
+#define STRATA_DELTA_INTERNAL_H
+
+#include "delta/delta.h"
+
+typedef struct DeltaWork
+{
+	const StrataDeltaTarget *target;
+	const char *query;
+	const StrataArgs *args;
+	Snapshot	snapshot;
+	List	   *rowsets;
+	StrataDeltaCounts *counts;
+} DeltaWork;
+
+/* Image equality of one column's values; image of a whole row as bytes. */
+extern bool delta_same_datum(Form_pg_attribute att, Datum a, Datum b);
+
+extern void delta_keyed(DeltaWork *work);
+extern void delta_multiset(DeltaWork *work);
+
+/* Replaces the storage with the query's result; false when the lock could not be had in time (nothing was done). */
+extern bool delta_swap_possible(const StrataDeltaTarget *target);
+extern bool delta_swap(DeltaWork *work);
+
+/* The share of changed rows above which the storage is replaced instead, and how long that may wait for its lock. */
+extern double strata_delta_swap_share;
+extern int	strata_delta_swap_lock_timeout;
+
+extern void delta_key_error(const DeltaWork *work, const char *problem, const char *detail) pg_attribute_noreturn();
+
+#endif

@@ -1,0 +1,257 @@
+/*
+ * delta_swap.c: new storage under the same OID.
+ *
+ * The query's rows go to a new heap beside the table, in bulk; then the heaps are exchanged and the indexes built, all in
+ * this transaction. Views, grants, comments, indexes, publications and prepared statements stay, since the table stays.
+ * Exchanging needs the table alone for a moment: the lock is asked for with a bound, and without it nothing was done.
+ *
+ * As after REFRESH MATERIALIZED VIEW the rows are frozen: a transaction whose snapshot is older than the swap, and which had not
+ * touched the table (or it would hold a lock that refuses the swap), sees the new rows rather than none.
+ */
+#include "postgres.h"
+
+#include "access/heapam.h"
+#include "access/multixact.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/index.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_trigger.h"
+#include "commands/cluster.h"
+#include "commands/tablecmds.h"
+#include "delta/delta_internal.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#define BATCH_ROWS 500
+#define BATCH_BYTES (512 * 1024)
+
+typedef struct Loader
+{
+	DestReceiver pub;
+	DeltaWork  *work;
+	Relation	rel;			/* the new heap */
+	int		   *attnums;		/* query column -> attribute index of the heap */
+	int			ncolumns;
+	BulkInsertState bulk;
+	CommandId	cid;
+	TupleTableSlot *slots[BATCH_ROWS];
+	int			n_slots;		/* made */
+	int			n;				/* filled */
+	Size		bytes;
+	int64		rows;
+	EState	   *estate;
+	ResultRelInfo *result_rel;	/* for NOT NULL and CHECK; NULL when there is none */
+} Loader;
+
+bool
+delta_swap_possible(const StrataDeltaTarget *t)
+{
+	Relation	rel;
+	bool		possible;
+
+	if (t->no_swap)
+		return false;
+	rel = table_open(t->relid, NoLock);
+	possible = rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_refcnt == 1 && !rel->rd_rel->relispartition &&
+		!rel->rd_rel->relhassubclass && !(rel->rd_att->constr && rel->rd_att->constr->has_generated_stored);
+	/* triggers of the user's own must see the rows; those of foreign keys are not needed for rows made true by the query */
+	if (possible && rel->trigdesc)
+		for (int i = 0; i < rel->trigdesc->numtriggers; i++)
+			possible = possible && rel->trigdesc->triggers[i].tgisinternal;
+	table_close(rel, NoLock);
+	return possible;
+}
+
+/* The table alone, within the bound; readers who hold it longer keep it. */
+static bool
+lock_alone(Oid relid)
+{
+	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), strata_delta_swap_lock_timeout);
+
+	while (!ConditionalLockRelationOid(relid, AccessExclusiveLock))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (GetCurrentTimestamp() >= give_up)
+			return false;
+		/* short and bounded: queueing for the lock would make new readers wait behind us */
+		pg_usleep(2000L);
+	}
+	return true;
+}
+
+static void
+flush(Loader *l)
+{
+	if (l->n == 0)
+		return;
+	CHECK_FOR_INTERRUPTS();
+	table_multi_insert(l->rel, l->slots, l->n, l->cid, TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN, l->bulk);
+	for (int i = 0; i < l->n; i++)
+		ExecClearTuple(l->slots[i]);
+	l->n = 0;
+	l->bytes = 0;
+}
+
+static void
+startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+	Loader	   *l = (Loader *) self;
+
+	if (desc->natts != l->ncolumns)
+		elog(ERROR, "the query of %s gives %d columns, its target has %d", l->work->target->label, desc->natts, l->ncolumns);
+	l->cid = GetCurrentCommandId(true);
+	l->bulk = GetBulkInsertState();
+}
+
+static bool
+receive(TupleTableSlot *in, DestReceiver *self)
+{
+	Loader	   *l = (Loader *) self;
+	TupleDesc	desc = RelationGetDescr(l->rel);
+	TupleTableSlot *out;
+
+	if (l->n == l->n_slots)
+		l->slots[l->n_slots++] = table_slot_create(l->rel, NULL);
+	out = l->slots[l->n];
+	slot_getallattrs(in);
+	ExecClearTuple(out);
+	memset(out->tts_isnull, true, desc->natts * sizeof(bool));
+	for (int i = 0; i < l->ncolumns; i++)
+	{
+		out->tts_values[l->attnums[i]] = in->tts_values[i];
+		out->tts_isnull[l->attnums[i]] = in->tts_isnull[i];
+	}
+	ExecStoreVirtualTuple(out);
+	if (l->result_rel)
+		ExecConstraints(l->result_rel, out, l->estate);
+	/* the values belong to the executor's row: keep them until the batch is written */
+	ExecMaterializeSlot(out);
+	l->bytes += ExecFetchSlotHeapTuple(out, false, NULL)->t_len;
+	l->n++;
+	l->rows++;
+	if (l->n == BATCH_ROWS || l->bytes >= BATCH_BYTES)
+		flush(l);
+	return true;
+}
+
+static void
+noop(DestReceiver *self)
+{
+}
+
+static void
+map_columns(Loader *l)
+{
+	TupleDesc	desc = RelationGetDescr(l->rel);
+	ListCell   *lc;
+
+	l->ncolumns = list_length(l->work->target->columns);
+	l->attnums = palloc(sizeof(int) * Max(1, l->ncolumns));
+	foreach(lc, l->work->target->columns)
+	{
+		int			found = -1;
+
+		for (int a = 0; a < desc->natts; a++)
+			if (!TupleDescAttr(desc, a)->attisdropped && strcmp(NameStr(TupleDescAttr(desc, a)->attname), lfirst(lc)) == 0)
+				found = a;
+		if (found < 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_COLUMN),
+					 errmsg("column \"%s\" is missing from %s", (char *) lfirst(lc), l->work->target->label),
+					 errhint("Define the model again to restore its columns.")));
+		l->attnums[foreach_current_index(lc)] = found;
+	}
+}
+
+static int64
+load(DeltaWork *work, Relation target, Oid new_heap)
+{
+	Loader		l = {0};
+
+	l.pub.receiveSlot = receive;
+	l.pub.rStartup = startup;
+	l.pub.rShutdown = noop;
+	l.pub.rDestroy = noop;
+	l.pub.mydest = DestTransientRel;
+	l.work = work;
+	l.rel = table_open(new_heap, NoLock);
+	map_columns(&l);
+	l.estate = CreateExecutorState();
+	if (RelationGetDescr(target)->constr)
+	{
+		l.result_rel = makeNode(ResultRelInfo);
+		InitResultRelInfo(l.result_rel, target, 1, NULL, 0);
+	}
+	strata_base_run_into(work->query, work->args, work->snapshot, work->rowsets, (DestReceiver *) &l);
+	flush(&l);
+	if (l.bulk)
+		FreeBulkInsertState(l.bulk);
+	table_finish_bulk_insert(l.rel, TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN);
+	for (int i = 0; i < l.n_slots; i++)
+		ExecDropSingleTupleTableSlot(l.slots[i]);
+	FreeExecutorState(l.estate);
+	table_close(l.rel, NoLock);
+	return l.rows;
+}
+
+/* A broken key shows while its index is built: say it in the model's words. */
+static void
+exchange(DeltaWork *work, Oid new_heap, char persistence)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		finish_heap_swap(work->target->relid, new_heap, false, false, true, true, RecentXmin, ReadNextMultiXactId(), persistence);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		if (edata->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || work->target->key == NIL)
+			PG_RE_THROW();
+		FlushErrorState();
+		delta_key_error(work, "duplicate", edata->detail ? edata->detail : edata->message);
+	}
+	PG_END_TRY();
+}
+
+bool
+delta_swap(DeltaWork *work)
+{
+	const StrataDeltaTarget *t = work->target;
+	Relation	rel;
+	Oid			new_heap;
+	Oid			tablespace;
+	Oid			access_method;
+	char		persistence;
+
+	if (!lock_alone(t->relid))
+		return false;
+	rel = table_open(t->relid, NoLock);
+	CheckTableNotInUse(rel, "refresh");
+	tablespace = rel->rd_rel->reltablespace;
+	access_method = rel->rd_rel->relam;
+	persistence = rel->rd_rel->relpersistence;
+	new_heap = make_new_heap(t->relid, tablespace, access_method, persistence, ExclusiveLock);
+	LockRelationOid(new_heap, AccessExclusiveLock);
+	work->counts->rows_in = load(work, rel, new_heap);
+	work->counts->inserted = work->counts->rows_in;
+	work->counts->updated = work->counts->deleted = 0;
+	work->counts->swapped = true;
+	table_close(rel, NoLock);
+	exchange(work, new_heap, persistence);
+	CommandCounterIncrement();
+	return true;
+}
