@@ -28,4 +28,10 @@
 #define strata_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
 #endif
 
+/* 16 brings input functions that report bad data without an error being thrown. */
+#define STRATA_SOFT_ERRORS (PG_VERSION_NUM >= 160000)
+
+/* 17 lets internal subtransactions run in a parallel plan. */
+#define STRATA_SUBXACT_IN_PARALLEL (PG_VERSION_NUM >= 170000)
+
 #endif /* STRATA_BASE_COMPAT_H */
