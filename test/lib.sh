@@ -69,3 +69,19 @@ private_install() {
 	chmod -R u=rwX,go=rX "$root$share/extension" "$root$bin" 2>/dev/null || true
 	[ "$(id -u)" -ne 0 ] || chown -R -h "$SERVER_USER" "$root"
 }
+
+# copy_tree DIR: a copy of what git has or would take of the tree, the server's user's own. Without git: all that is not
+# built. Built files stay behind, so that the copy can be built with other flags or for another server.
+copy_tree() {
+	local dir=$1
+	mkdir -p "$dir"
+	(
+		cd "$TOP"
+		{
+			git -c safe.directory="$TOP" ls-files -co --exclude-standard 2>/dev/null ||
+				find . \( -path ./build -o -path ./.git \) -prune -o -type f -print |
+				grep -vE '\.(o|d|so|gcno|gcda)$|^\./pg_strata--'
+		} | while IFS= read -r file; do [ ! -f "$file" ] || printf '%s\n' "$file"; done | tar -cf - -T -
+	) | tar -xf - -C "$dir" --no-same-owner
+	[ "$(id -u)" -ne 0 ] || chown -R "$SERVER_USER" "$dir"
+}
