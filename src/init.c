@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "runlog/runlog.h"
 
 STRATA_MODULE_MAGIC;
 
@@ -13,4 +14,5 @@ extern void _PG_init(void);
 void
 _PG_init(void)
 {
+	strata_runlog_init();
 }

@@ -1,0 +1,352 @@
+/*
+ * graph.c: models as nodes, what they read as edges; order and cycles.
+ *
+ * Edges are found by name, as the registry keeps them, so a list of models that are not registered yet can be ordered too.
+ * Nothing recurses: a chain may be as long as the registry.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "plan/plan_internal.h"
+#include "utils/acl.h"
+
+static int
+compare_names(const char *schema_a, const char *name_a, const char *schema_b, const char *name_b)
+{
+	int c = strcmp(schema_a, schema_b);
+
+	return c != 0 ? c : strcmp(name_a, name_b);
+}
+
+static int
+by_name(const void *a, const void *b, void *arg)
+{
+	const StrataNode *nodes = arg;
+	const StrataModel *x = nodes[*(const int *) a].model;
+	const StrataModel *y = nodes[*(const int *) b].model;
+
+	return compare_names(x->schema, x->name, y->schema, y->name);
+}
+
+int
+strata_plan_node(const StrataGraph *graph, const char *schema, const char *name)
+{
+	int low = 0;
+	int high = graph->n - 1;
+
+	while (low <= high)
+	{
+		int middle = low + (high - low) / 2;
+		const StrataModel *m = graph->nodes[graph->by_name[middle]].model;
+		int c = compare_names(schema, name, m->schema, m->name);
+
+		if (c == 0)
+			return graph->by_name[middle];
+		if (c < 0)
+			high = middle - 1;
+		else
+			low = middle + 1;
+	}
+	return -1;
+}
+
+StrataGraph *
+strata_plan_graph(List *models)
+{
+	StrataGraph *graph = palloc0(sizeof(StrataGraph));
+	ListCell *lc;
+
+	graph->nodes = palloc0(sizeof(StrataNode) * Max(1, list_length(models)));
+	graph->by_name = palloc(sizeof(int) * Max(1, list_length(models)));
+	foreach (lc, models)
+	{
+		graph->nodes[graph->n].model = lfirst(lc);
+		graph->by_name[graph->n] = graph->n;
+		graph->n++;
+	}
+	qsort_arg(graph->by_name, graph->n, sizeof(int), by_name, graph->nodes);
+
+	for (int i = 0; i < graph->n; i++)
+	{
+		StrataNode *node = &graph->nodes[i];
+
+		node->reads = palloc(sizeof(int) * Max(1, list_length(node->model->dependencies)));
+		foreach (lc, node->model->dependencies)
+		{
+			const StrataDependency *d = lfirst(lc);
+			int read = strata_plan_node(graph, d->schema, d->name);
+
+			if (read >= 0)
+			{
+				node->reads[node->n_reads++] = read;
+				graph->nodes[read].n_readers++;
+			}
+		}
+	}
+	for (int i = 0; i < graph->n; i++)
+	{
+		graph->nodes[i].readers = palloc(sizeof(int) * Max(1, graph->nodes[i].n_readers));
+		graph->nodes[i].n_readers = 0;
+	}
+	for (int i = 0; i < graph->n; i++)
+		for (int r = 0; r < graph->nodes[i].n_reads; r++)
+		{
+			StrataNode *read = &graph->nodes[graph->nodes[i].reads[r]];
+
+			read->readers[read->n_readers++] = i;
+		}
+	return graph;
+}
+
+StrataGraph *
+strata_plan_load_graph(void)
+{
+	StrataGraph *graph = strata_plan_graph(strata_registry_models());
+	bool super = superuser();
+
+	for (int i = 0; i < graph->n; i++)
+	{
+		StrataNode *node = &graph->nodes[i];
+
+		node->owned = super || (OidIsValid(node->model->relid) && has_privs_of_role(GetUserId(), node->model->owner));
+		node->visible = node->owned;
+	}
+	if (!super)
+	{
+		/* what the views show: one meaning of "may see" everywhere */
+		StrataRows *rows = strata_base_query("SELECT id FROM strata.models", NULL);
+		bool *seen;
+		int max_id = 0;
+
+		for (int i = 0; i < graph->n; i++)
+			max_id = Max(max_id, graph->nodes[i].model->id);
+		seen = palloc0(sizeof(bool) * (max_id + 1));
+		for (uint64 r = 0; r < rows->count; r++)
+			if (strata_rows_int(rows, r, 1) <= max_id)
+				seen[strata_rows_int(rows, r, 1)] = true;
+		for (int i = 0; i < graph->n; i++)
+			graph->nodes[i].visible |= seen[graph->nodes[i].model->id];
+	}
+	return graph;
+}
+
+/* Called when some nodes could not be sorted: each of them waits for another, so following those closes a circle. */
+static void
+report_cycle(const StrataGraph *graph, const int *waiting)
+{
+	int *seen_at = palloc0(sizeof(int) * graph->n);
+	List *path = NIL;
+	int node = 0;
+
+	while (waiting[node] == 0)
+		node++;
+	while (seen_at[node] == 0)
+	{
+		path = lappend(path, graph->nodes[node].model->label);
+		seen_at[node] = list_length(path);
+		for (int r = 0; r < graph->nodes[node].n_reads; r++)
+		{
+			if (waiting[graph->nodes[node].reads[r]] > 0)
+			{
+				node = graph->nodes[node].reads[r];
+				break;
+			}
+		}
+	}
+	path = list_copy_tail(path, seen_at[node] - 1);
+	path = lappend(path, graph->nodes[node].model->label);
+	ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("models read each other in a circle"),
+					errdetail("%s.", strata_base_join(path, " reads ")),
+					errhint("Change the definition of one of them so that it does not read the next.")));
+}
+
+typedef struct SortKey
+{
+	int node;
+	int level;
+	const StrataModel *model;
+} SortKey;
+
+static int
+by_level(const void *a, const void *b)
+{
+	const SortKey *x = a;
+	const SortKey *y = b;
+
+	if (x->level != y->level)
+		return x->level < y->level ? -1 : 1;
+	return compare_names(x->model->schema, x->model->name, y->model->schema, y->model->name);
+}
+
+int
+strata_plan_sort(const StrataGraph *graph, const bool *chosen, int *order, int *levels)
+{
+	int *waiting = palloc(sizeof(int) * Max(1, graph->n));
+	int *queue = palloc(sizeof(int) * Max(1, graph->n));
+	SortKey *keys = palloc(sizeof(SortKey) * Max(1, graph->n));
+	int head = 0;
+	int tail = 0;
+	int n_chosen = 0;
+
+	for (int i = 0; i < graph->n; i++)
+	{
+		waiting[i] = graph->nodes[i].n_reads;
+		levels[i] = 1;
+		if (waiting[i] == 0)
+			queue[tail++] = i;
+	}
+	while (head < tail)
+	{
+		int i = queue[head++];
+		int above = levels[i] + (chosen == NULL || chosen[i] ? 1 : 0);
+
+		for (int r = 0; r < graph->nodes[i].n_readers; r++)
+		{
+			int reader = graph->nodes[i].readers[r];
+
+			levels[reader] = Max(levels[reader], above);
+			if (--waiting[reader] == 0)
+				queue[tail++] = reader;
+		}
+	}
+	if (tail < graph->n)
+		report_cycle(graph, waiting);
+
+	for (int i = 0; i < graph->n; i++)
+	{
+		if (chosen && !chosen[i])
+			continue;
+		keys[n_chosen].node = i;
+		keys[n_chosen].level = levels[i];
+		keys[n_chosen].model = graph->nodes[i].model;
+		n_chosen++;
+	}
+	qsort(keys, n_chosen, sizeof(SortKey), by_level);
+	for (int i = 0; i < n_chosen; i++)
+		order[i] = keys[i].node;
+	return n_chosen;
+}
+
+List *
+strata_plan_order(List *models)
+{
+	StrataGraph *graph = strata_plan_graph(models);
+	int *order = palloc(sizeof(int) * Max(1, graph->n));
+	int *levels = palloc(sizeof(int) * Max(1, graph->n));
+	int n = strata_plan_sort(graph, NULL, order, levels);
+	List *result = NIL;
+
+	for (int i = 0; i < n; i++)
+		result = lappend(result, graph->nodes[order[i]].model);
+	return result;
+}
+
+/* ---- cycles that a definition would close ---- */
+
+static bool
+reads(const List *dependencies, const StrataModel *model)
+{
+	ListCell *lc;
+
+	foreach (lc, dependencies)
+	{
+		const StrataDependency *d = lfirst(lc);
+
+		if (compare_names(d->schema, d->name, model->schema, model->name) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* One statement that costs next to nothing for a model that nobody reads yet, as when a warehouse is first defined. */
+static bool
+read_by_its_sources(const StrataModel *model, const List *dependencies)
+{
+	StrataArgs args = {0};
+	List *schemas = NIL;
+	List *names = NIL;
+	ListCell *lc;
+
+	foreach (lc, dependencies)
+	{
+		const StrataDependency *d = lfirst(lc);
+
+		schemas = lappend(schemas, d->schema);
+		names = lappend(names, d->name);
+	}
+	strata_args_text(&args, model->schema);
+	strata_args_text(&args, model->name);
+	strata_args_texts(&args, schemas);
+	strata_args_texts(&args, names);
+	return strata_rows_bool(
+		strata_base_keeper_query(
+			"WITH RECURSIVE up (schema_name, relation_name) AS ("
+			"  SELECT s, n FROM unnest($3::name[], $4::name[]) AS u(s, n)"
+			"  WHERE EXISTS (SELECT FROM strata_state.dependency d"
+			"                WHERE d.schema_name = $1::name AND d.relation_name = $2::name)"
+			" UNION"
+			"  SELECT d.schema_name, d.relation_name FROM up"
+			"  JOIN strata_state.model m USING (schema_name, relation_name)"
+			"  JOIN strata_state.dependency d ON d.model_id = m.id)"
+			" SELECT EXISTS (SELECT FROM up WHERE schema_name = $1::name AND relation_name = $2::name)",
+			&args),
+		0, 1);
+}
+
+List *
+strata_plan_cycle(const StrataModel *model, const List *dependencies)
+{
+	char *label = strata_base_label(model->schema, model->name);
+	StrataGraph *graph;
+	int *from;
+	int *queue;
+	int head = 0;
+	int tail = 0;
+	ListCell *lc;
+
+	if (reads(dependencies, model))
+		return list_make2(label, label);
+	if (dependencies == NIL || !read_by_its_sources(model, dependencies))
+		return NIL;
+
+	/* breadth first from what it reads, so that the shortest circle is the one shown */
+	graph = strata_plan_load_graph();
+	from = palloc(sizeof(int) * Max(1, graph->n));
+	queue = palloc(sizeof(int) * Max(1, graph->n));
+	for (int i = 0; i < graph->n; i++)
+		from[i] = -2; /* not reached */
+	foreach (lc, dependencies)
+	{
+		const StrataDependency *d = lfirst(lc);
+		int node = strata_plan_node(graph, d->schema, d->name);
+
+		if (node >= 0 && from[node] == -2)
+		{
+			from[node] = -1;
+			queue[tail++] = node;
+		}
+	}
+	while (head < tail)
+	{
+		int i = queue[head++];
+		StrataNode *node = &graph->nodes[i];
+
+		if (reads(node->model->dependencies, model))
+		{
+			List *path = list_make1(label);
+
+			for (int at = i; at >= 0; at = from[at])
+				path = lcons(graph->nodes[at].model->label, path);
+			return lcons(label, path);
+		}
+		for (int r = 0; r < node->n_reads; r++)
+		{
+			if (from[node->reads[r]] == -2)
+			{
+				from[node->reads[r]] = i;
+				queue[tail++] = node->reads[r];
+			}
+		}
+	}
+	return NIL;
+}

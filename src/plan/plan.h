@@ -1,0 +1,40 @@
+/*
+ * plan.h: the graph of models: which ones a selector chooses, in which order they are refreshed, what a refresh would do
+ * to each and why. It reads the registry and executes nothing.
+ */
+#ifndef STRATA_PLAN_H
+#define STRATA_PLAN_H
+
+#include "registry/registry.h"
+
+typedef struct StrataPlanStep
+{
+	int step;  /* from 1 */
+	int level; /* from 1: a step reads, of this plan, only steps of lower levels */
+	StrataModel *model;
+	char *action; /* nothing | build | rebuild | refresh | broken */
+	char *reason;
+	bool selected;
+} StrataPlanStep;
+
+/*
+ * The models that a selector chooses of those the caller may see, in topological order (within a level by schema.name).
+ * An unknown name and bad syntax are errors; an empty result is not. exclude may be NULL.
+ */
+extern List *strata_plan_select(const char *models, const char *exclude);
+/*
+ * The same for a refresh: what is not named itself is chosen only when the caller owns it. A model named in full is
+ * chosen whoever owns it: strata_registry_require_owner then refuses it in words.
+ */
+extern List *strata_plan_select_owned(const char *models, const char *exclude);
+/* What a refresh of strata_plan_select_owned would do: StrataPlanStep *. */
+extern List *strata_plan_make(const char *models, const char *exclude, bool full_rebuild);
+/*
+ * The cycle that a model with these dependencies would close, as labels, each reading the next, the first again at the
+ * end; NIL when there is none. Of model only schema and name are read: it need not be registered.
+ */
+extern List *strata_plan_cycle(const StrataModel *model, const List *dependencies /* StrataDependency * */);
+/* These models in topological order by their own dependencies (by name); an error when they have a cycle. */
+extern List *strata_plan_order(List *models);
+
+#endif /* STRATA_PLAN_H */

@@ -1,0 +1,47 @@
+/*
+ * plan_internal.h: what the files of this room share.
+ */
+#ifndef STRATA_PLAN_INTERNAL_H
+#define STRATA_PLAN_INTERNAL_H
+
+#include "plan/plan.h"
+
+typedef struct StrataNode
+{
+	StrataModel *model;
+	int *reads; /* nodes it reads */
+	int n_reads;
+	int *readers; /* nodes that read it */
+	int n_readers;
+	bool visible;
+	bool owned;
+	bool stale; /* strata_plan_mark_stale */
+} StrataNode;
+
+typedef struct StrataGraph
+{
+	int n;
+	StrataNode *nodes;
+	int *by_name; /* nodes sorted by schema, name */
+} StrataGraph;
+
+extern StrataGraph *strata_plan_graph(List *models);
+/* The whole registry, with the caller's rights marked. */
+extern StrataGraph *strata_plan_load_graph(void);
+extern int strata_plan_node(const StrataGraph *graph, const char *schema, const char *name); /* -1 when absent */
+/*
+ * Nodes in topological order; the number chosen (all of them with chosen NULL). levels, by node, counts chosen nodes only:
+ * reading a chosen node, even through others, puts a node above it. Both arrays hold graph->n.
+ */
+extern int strata_plan_sort(const StrataGraph *graph, const bool *chosen, int *order, int *levels);
+extern void strata_plan_mark_stale(StrataGraph *graph);
+
+extern bool strata_plan_is_view(const StrataModel *model);
+extern bool strata_plan_is_broken(const StrataModel *model);
+extern bool strata_plan_is_new(const StrataModel *model);
+extern bool strata_plan_is_modified(const StrataModel *model);
+
+/* Which nodes the selectors choose: an array of graph->n. */
+extern bool *strata_plan_choose(StrataGraph *graph, const char *models, const char *exclude, bool owned_only);
+
+#endif /* STRATA_PLAN_INTERNAL_H */
