@@ -1,0 +1,1 @@
+SELECT * FROM {{ ref('fait_attributions') }} WHERE NOT (date_decision >= date_demande)

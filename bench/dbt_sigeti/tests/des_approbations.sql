@@ -1,0 +1,1 @@
+SELECT sum(nb_approuvees) AS approuvees FROM {{ ref('kpi_operationnels') }} HAVING sum(nb_approuvees) = 0

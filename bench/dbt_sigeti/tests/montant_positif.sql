@@ -1,0 +1,1 @@
+SELECT * FROM {{ ref('fait_paiements') }} WHERE NOT (montant > 0)
