@@ -1,6 +1,9 @@
 -- The warehouse of SIGETI: 8 staging models, 5 dimensions, 4 facts, 4 marts and their checks.
 -- Every statement may be run again: the same definition changes nothing, another one is planned.
 
+-- A model keeps the time zone it was defined in: dates meet the history of enterprises at midnight in Abidjan, whoever refreshes.
+SET TimeZone = 'Africa/Abidjan';
+
 CREATE SCHEMA IF NOT EXISTS staging;
 CREATE SCHEMA IF NOT EXISTS dwh;
 CREATE SCHEMA IF NOT EXISTS marts;

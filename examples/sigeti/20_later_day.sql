@@ -12,13 +12,13 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last_id bigint := (SELECT max(id) FROM sigeti.entreprises);
 BEGIN
-    -- Those that left at least two days ago come back; one in two under another legal form
+    -- Of those that left at least two days ago, the latest come back; one in two under another legal form
     RETURN QUERY WITH c AS (
         UPDATE sigeti.entreprises e
         SET deleted_at = NULL, updated_at = sigeti.office_hour(sigeti.day(n), e.id, 201),
             forme_juridique = CASE WHEN sigeti.pick(e.id, 202, 2) = 0 THEN e.forme_juridique ELSE 'SA' END
         WHERE e.id IN (SELECT id FROM sigeti.entreprises WHERE deleted_at < sigeti.closing(n - 2)
-                       ORDER BY sigeti.rank_of(id, 203, n), id LIMIT 2 * scale)
+                       ORDER BY deleted_at DESC, id LIMIT 2 * scale)
         RETURNING 1) SELECT 'enterprises returned', count(*) FROM c;
     RETURN QUERY WITH c AS (
         UPDATE sigeti.entreprises e

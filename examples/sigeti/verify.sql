@@ -4,12 +4,13 @@
 -- Expects that the warehouse was refreshed after the load and after each later day.
 
 \set ON_ERROR_STOP on
+\set QUIET on
+SET TimeZone = 'Africa/Abidjan';
 SET client_min_messages = warning;
 DROP TABLE IF EXISTS pg_temp.proof, pg_temp.true_payment;
 DROP VIEW IF EXISTS pg_temp.difference_payments, pg_temp.difference_invoices, pg_temp.difference_requests, pg_temp.difference_collections,
     pg_temp.true_versions, pg_temp.kept_versions, pg_temp.dated;
 RESET client_min_messages;
-\set QUIET on
 
 CREATE TEMP TABLE proof (n integer, the_original_was_wrong text, compared bigint, at_stake numeric, wrong bigint);
 
@@ -194,4 +195,3 @@ BEGIN
         RAISE EXCEPTION 'the warehouse differs from its source: %', coalesce(failed, 'a proof is missing');
     END IF;
 END $$;
-\unset QUIET

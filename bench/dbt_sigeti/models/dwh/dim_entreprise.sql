@@ -11,7 +11,8 @@ inconnues AS (
     EXCEPT SELECT entreprise_id FROM versions)
 SELECT md5(v.entreprise_id::text || v.valid_from::text) AS entreprise_key, v.entreprise_id, coalesce(e.rccm, v.rccm) AS rccm,
        coalesce(e.raison_sociale, v.raison_sociale) AS raison_sociale, v.forme_juridique, v.secteur, coalesce(e.domaine_id, v.domaine_id) AS domaine_id,
-       coalesce(e.ville, v.ville) AS ville, coalesce(e.telephone, v.telephone) AS telephone, coalesce(e.courriel, v.courriel) AS courriel, v.valid_from, v.valid_to, v.valid_to IS NULL AS is_current
+       coalesce(e.ville, v.ville) AS ville, coalesce(e.telephone, v.telephone) AS telephone, coalesce(e.courriel, v.courriel) AS courriel,
+       v.valid_from, v.valid_to, v.valid_to IS NULL AS is_current
 FROM versions v LEFT JOIN {{ ref('stg_entreprises') }} e USING (entreprise_id)
 UNION ALL
 SELECT md5(entreprise_id::text), entreprise_id, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '-infinity', NULL, true FROM inconnues

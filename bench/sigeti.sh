@@ -1,0 +1,106 @@
+#!/bin/bash
+# sigeti: the sigeti example, first build and daily refresh, against the same warehouse in dbt-core + dbt-postgres (4 threads).
+#
+#   bench/sigeti.sh      on the server of PGHOST, PGPORT, PGUSER; makes and drops the database sigeti_bench
+#
+# Both sides are timed as users run them, whole processes: psql here; there `dbt build` (one process for snapshot, run and test,
+# so the kindest to dbt; the three commands take about twice as long and are printed beside it). dbt's start-up is part of it.
+# The marts of both must be equal, row by row, or nothing is printed. Without pip or the package the dbt side is left out, said aloud.
+# DBT=/path/to/dbt uses one that is there.
+set -euo pipefail
+TOP=$(cd "$(dirname "$0")/.." && pwd)
+export PGHOST=${PGHOST:?} PGPORT=${PGPORT:-5432} PGUSER=${PGUSER:-postgres} PGDATABASE=sigeti_bench
+BUILD=$TOP/build/bench PROJECT=$TOP/bench/dbt_sigeti EXAMPLE=$TOP/examples/sigeti
+mkdir -p "$BUILD"
+
+sql() { psql -X -q -At -v ON_ERROR_STOP=1 "$@"; }
+now() { date +%s.%N; }
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.3f", a / b }'; }
+# seconds COMMAND...: how long it takes; its output only when it fails
+seconds() {
+	local begun log=$BUILD/sigeti.log
+	begun=$(now)
+	"$@" >"$log" 2>&1 || { cat "$log" >&2; echo "bench/sigeti.sh: failed: $*" >&2; exit 1; }
+	awk -v a="$begun" -v b="$(now)" 'BEGIN { printf "%.3f", b - a }'
+}
+
+# The newest dbt fetches a part of itself from elsewhere while it installs; 1.10 comes whole.
+find_dbt() {
+	[ -z "${DBT:-}" ] || return 0
+	DBT=$BUILD/venv/bin/dbt
+	[ ! -x "$DBT" ] || return 0
+	rm -rf "$BUILD/venv"
+	echo "# installing dbt-core and dbt-postgres into build/bench/venv" >&2
+	{ python3 -m venv "$BUILD/venv" &&
+		timeout 300 "$BUILD/venv/bin/pip" install -q 'dbt-core>=1.10,<1.11' 'dbt-postgres>=1.10,<1.11'; } >"$BUILD/pip.log" 2>&1 && [ -x "$DBT" ] || {
+		rm -rf "$BUILD/venv"
+		DBT=
+		echo "# no dbt: $(tail -1 "$BUILD/pip.log")" >&2
+	}
+}
+dbt() {
+	local verb=$1
+	shift
+	"$DBT" --quiet "$verb" --profiles-dir "$PROJECT" --project-dir "$PROJECT" --target-path "$BUILD/dbt_target" --log-path "$BUILD/dbt_logs" "$@"
+}
+three_commands() { dbt snapshot && dbt run && dbt test; }
+drop_dbt() { sql -c 'SET client_min_messages = error; DROP SCHEMA IF EXISTS dbt_staging, dbt_dwh, dbt_marts CASCADE'; rm -rf "$BUILD/dbt_target"; }
+
+ours_first() {
+	sql -f "$EXAMPLE/10_models.sql" -c 'SELECT * FROM strata.refresh(as_of => sigeti.closing(0))'
+}
+ours_daily() { sql -c "SELECT * FROM strata.refresh(as_of => sigeti.closing($1))"; }
+
+same_marts() {
+	local wrong
+	wrong=$(sql -f "$PROJECT/marts_differ.sql" | grep -v '|0$' || true)
+	[ -z "$wrong" ] || { echo "bench/sigeti.sh: the two warehouses differ: $wrong" >&2; exit 1; }
+}
+
+psql -X -q -d postgres -c 'SET client_min_messages = error' -c "DROP DATABASE IF EXISTS sigeti_bench" -c 'CREATE DATABASE sigeti_bench'
+trap 'psql -X -q -d postgres -c "DROP DATABASE IF EXISTS sigeti_bench" || true' EXIT
+sql -c 'SET client_min_messages = error' -c 'CREATE EXTENSION pg_strata' -f "$EXAMPLE/00_source.sql" -f "$EXAMPLE/20_later_day.sql" \
+	-c "SELECT sigeti.load(${SIGETI_SCALE:-1})" -c 'ANALYZE' >/dev/null
+find_dbt
+
+ours_first_s=$(seconds ours_first)
+if [ -n "$DBT" ]; then
+	drop_dbt
+	dbt_three_s=$(seconds three_commands)
+	drop_dbt
+	dbt_first_s=$(seconds dbt build)
+	same_marts
+fi
+
+sql -c 'SELECT * FROM sigeti.next_day(1)' >/dev/null
+ours_daily_s=$(seconds ours_daily 1)
+if [ -n "$DBT" ]; then
+	dbt_daily_s=$(seconds dbt build)
+	same_marts
+fi
+
+# Nothing changed: the middle of five, inside the server, so that psql's start is not in it
+nochange_ms=$(sql <<-'SQL' | sort -n | sed -n 3p
+	CREATE FUNCTION pg_temp.timed() RETURNS numeric LANGUAGE plpgsql AS $$
+	DECLARE
+	    begun timestamptz := clock_timestamp();
+	BEGIN
+	    PERFORM count(*) FROM strata.refresh(as_of => sigeti.closing(1));
+	    RETURN round(extract(epoch FROM clock_timestamp() - begun) * 1000, 1);
+	END $$;
+	SELECT pg_temp.timed();
+	SELECT pg_temp.timed();
+	SELECT pg_temp.timed();
+	SELECT pg_temp.timed();
+	SELECT pg_temp.timed();
+SQL
+)
+
+sql -f "$EXAMPLE/verify.sql" >"$BUILD/sigeti.log" 2>&1 || { cat "$BUILD/sigeti.log" >&2; exit 1; }
+echo "# ours: first build ${ours_first_s} s, daily ${ours_daily_s} s" >&2
+if [ -n "$DBT" ]; then
+	echo "# dbt build: first ${dbt_first_s} s, daily ${dbt_daily_s} s; dbt snapshot + run + test: first ${dbt_three_s} s" >&2
+	echo "sigeti_first_build ratio $(ratio "$ours_first_s" "$dbt_first_s")"
+	echo "sigeti_daily ratio $(ratio "$ours_daily_s" "$dbt_daily_s")"
+fi
+echo "sigeti_nochange_ms value $nochange_ms"
