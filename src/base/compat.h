@@ -34,4 +34,13 @@
 /* 17 lets internal subtransactions run in a parallel plan. */
 #define STRATA_SUBXACT_IN_PARALLEL (PG_VERSION_NUM >= 170000)
 
+/* 18 keeps the GROUP BY expressions in a range table entry, to which the variables above grouping refer. */
+#if PG_VERSION_NUM >= 180000
+#define STRATA_RTE_IS_GROUP(rte) ((rte)->rtekind == RTE_GROUP)
+#define STRATA_RTE_GROUP_EXPRESSIONS(rte) ((rte)->groupexprs)
+#else
+#define STRATA_RTE_IS_GROUP(rte) false
+#define STRATA_RTE_GROUP_EXPRESSIONS(rte) NIL
+#endif
+
 #endif /* STRATA_BASE_COMPAT_H */
