@@ -1,15 +1,13 @@
 #!/bin/bash
 # sigeti: the sigeti example, first build and daily refresh, against the same warehouse in dbt-core + dbt-postgres (4 threads).
 #
-#   bench/sigeti.sh      on the server of PGHOST, PGPORT, PGUSER; makes and drops the database sigeti_bench
-#
 # Both sides are timed as users run them, whole processes: psql here; there `dbt build` (one process for snapshot, run and test,
 # so the kindest to dbt; the three commands take about twice as long and are printed beside it). dbt's start-up is part of it.
 # The marts of both must be equal, row by row, or nothing is printed. Without pip or the package the dbt side is left out, said aloud.
 # DBT=/path/to/dbt uses one that is there.
 set -euo pipefail
 TOP=$(cd "$(dirname "$0")/.." && pwd)
-export PGHOST=${PGHOST:?} PGPORT=${PGPORT:-5432} PGUSER=${PGUSER:-postgres} PGDATABASE=sigeti_bench
+export PGHOST=${PGHOST:?} PGPORT=${PGPORT:?} PGUSER=${PGUSER:?} PGDATABASE=${PGDATABASE:?}
 BUILD=$TOP/build/bench PROJECT=$TOP/bench/dbt_sigeti EXAMPLE=$TOP/examples/sigeti
 mkdir -p "$BUILD"
 
@@ -57,9 +55,7 @@ same_marts() {
 	[ -z "$wrong" ] || { echo "bench/sigeti.sh: the two warehouses differ: $wrong" >&2; exit 1; }
 }
 
-psql -X -q -d postgres -c 'SET client_min_messages = error' -c "DROP DATABASE IF EXISTS sigeti_bench" -c 'CREATE DATABASE sigeti_bench'
-trap 'psql -X -q -d postgres -c "DROP DATABASE IF EXISTS sigeti_bench" || true' EXIT
-sql -c 'SET client_min_messages = error' -c 'CREATE EXTENSION pg_strata' -f "$EXAMPLE/00_source.sql" -f "$EXAMPLE/20_later_day.sql" \
+sql -f "$EXAMPLE/00_source.sql" -f "$EXAMPLE/20_later_day.sql" \
 	-c "SELECT sigeti.load(${SIGETI_SCALE:-1})" -c 'ANALYZE' >/dev/null
 find_dbt
 
