@@ -206,14 +206,14 @@ $$, key => '{entreprise_id}', description => 'Client portfolio: one row per ente
 
 SELECT strata.define_mart('marts.performance_financiere', $$
     WITH mouvements AS (
-        SELECT date_trunc('month', date_emission)::date AS mois, zone_key, count(*) AS nb_factures, sum(montant_ttc) AS montant_facture,
+        SELECT date_trunc('month', date_emission::timestamp)::date AS mois, zone_key, count(*) AS nb_factures, sum(montant_ttc) AS montant_facture,
                sum(reste_a_payer) AS reste_a_payer, 0::bigint AS nb_paiements, 0::numeric AS montant_encaisse, 0::numeric AS montant_collecte
         FROM dwh.fait_factures GROUP BY 1, 2
         UNION ALL
-        SELECT date_trunc('month', date_paiement)::date, zone_key, 0, 0, 0, count(*), sum(montant), 0
+        SELECT date_trunc('month', date_paiement::timestamp)::date, zone_key, 0, 0, 0, count(*), sum(montant), 0
         FROM dwh.fait_paiements GROUP BY 1, 2
         UNION ALL
-        SELECT date_trunc('month', date_collecte)::date, zone_key, 0, 0, 0, 0, 0, sum(montant_recouvre)
+        SELECT date_trunc('month', date_collecte::timestamp)::date, zone_key, 0, 0, 0, 0, 0, sum(montant_recouvre)
         FROM dwh.fait_collectes GROUP BY 1, 2)
     SELECT m.mois, m.zone_key, z.zone, sum(m.nb_factures)::integer AS nb_factures, sum(m.montant_facture)::numeric(18,2) AS montant_facture,
            sum(m.reste_a_payer)::numeric(18,2) AS reste_a_payer, sum(m.nb_paiements)::integer AS nb_paiements,
@@ -241,12 +241,12 @@ $$, key => '{zone_id}', description => 'Occupation of the zones, today', tags =>
 
 SELECT strata.define_mart('marts.kpi_operationnels', $$
     WITH demandes AS (
-        SELECT date_trunc('month', date_demande)::date AS mois, count(*) AS nb_demandes, count(*) FILTER (WHERE est_approuvee) AS nb_approuvees,
+        SELECT date_trunc('month', date_demande::timestamp)::date AS mois, count(*) AS nb_demandes, count(*) FILTER (WHERE est_approuvee) AS nb_approuvees,
                count(*) FILTER (WHERE est_rejetee) AS nb_rejetees, count(*) FILTER (WHERE est_en_instance) AS nb_en_instance,
                avg(delai_jours) AS delai_moyen
         FROM dwh.fait_attributions GROUP BY 1),
     collectes AS (
-        SELECT date_trunc('month', date_collecte)::date AS mois, count(*) AS nb_collectes, count(*) FILTER (WHERE est_terminee) AS nb_terminees,
+        SELECT date_trunc('month', date_collecte::timestamp)::date AS mois, count(*) AS nb_collectes, count(*) FILTER (WHERE est_terminee) AS nb_terminees,
                sum(montant_recouvre) AS montant_recouvre, sum(montant_attendu) FILTER (WHERE est_terminee) AS montant_attendu
         FROM dwh.fait_collectes GROUP BY 1)
     SELECT mois, coalesce(d.nb_demandes, 0)::integer AS nb_demandes, coalesce(d.nb_approuvees, 0)::integer AS nb_approuvees,

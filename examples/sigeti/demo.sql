@@ -50,7 +50,8 @@ SELECT * FROM strata.plan();
 SELECT * FROM strata.refresh(as_of => sigeti.closing(0));
 
 \echo '--- 5. Payments whose amount could not be read are kept apart with the reason; nothing vanishes'
-SELECT * FROM staging.stg_paiements__rejected ORDER BY 1 LIMIT 5;
+SELECT (source_row ->> 'id')::bigint AS payment, source_row ->> 'montant_saisi' AS "as typed", source_row ->> 'mode' AS mode, reason
+FROM staging.stg_paiements__rejected ORDER BY 1 LIMIT 5;
 
 \echo '--- 6. A day passes in the offices: new rows, and everything that breaks a careless warehouse'
 CREATE TEMP TABLE places_before AS SELECT paiement_id, ctid AS place FROM dwh.fait_paiements;

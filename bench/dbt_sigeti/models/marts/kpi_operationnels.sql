@@ -1,11 +1,11 @@
 {{ config(indexes=[{'columns': ['mois'], 'unique': true}]) }}
 WITH demandes AS (
-    SELECT date_trunc('month', date_demande)::date AS mois, count(*) AS nb_demandes, count(*) FILTER (WHERE est_approuvee) AS nb_approuvees,
+    SELECT date_trunc('month', date_demande::timestamp)::date AS mois, count(*) AS nb_demandes, count(*) FILTER (WHERE est_approuvee) AS nb_approuvees,
            count(*) FILTER (WHERE est_rejetee) AS nb_rejetees, count(*) FILTER (WHERE est_en_instance) AS nb_en_instance,
            avg(delai_jours) AS delai_moyen
     FROM {{ ref('fait_attributions') }} GROUP BY 1),
 collectes AS (
-    SELECT date_trunc('month', date_collecte)::date AS mois, count(*) AS nb_collectes, count(*) FILTER (WHERE est_terminee) AS nb_terminees,
+    SELECT date_trunc('month', date_collecte::timestamp)::date AS mois, count(*) AS nb_collectes, count(*) FILTER (WHERE est_terminee) AS nb_terminees,
            sum(montant_recouvre) AS montant_recouvre, sum(montant_attendu) FILTER (WHERE est_terminee) AS montant_attendu
     FROM {{ ref('fait_collectes') }} GROUP BY 1)
 SELECT mois, coalesce(d.nb_demandes, 0)::integer AS nb_demandes, coalesce(d.nb_approuvees, 0)::integer AS nb_approuvees,
