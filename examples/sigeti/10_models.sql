@@ -220,7 +220,7 @@ SELECT strata.define_mart('marts.performance_financiere', $$
            sum(m.montant_encaisse)::numeric(18,2) AS montant_encaisse, sum(m.montant_collecte)::numeric(18,2) AS montant_collecte
     FROM mouvements m JOIN dwh.dim_zone z USING (zone_key)
     GROUP BY m.mois, m.zone_key, z.zone
-$$, key => '{mois, zone_key}', description => 'Invoiced, cashed and collected, by month and zone (FCFA)', tags => '{finance}');
+$$, key => '{mois, zone_key}', foreign_keys => '{"zone_key": "dwh.dim_zone"}', description => 'Invoiced, cashed and collected, by month and zone (FCFA)', tags => '{finance}');
 
 SELECT strata.define_mart('marts.occupation_zones', $$
     WITH lots AS (
