@@ -49,8 +49,8 @@ sub without_comments
 {
 	my ($text, $language) = @_;
 	my $comment = $language eq 'sql' ? qr{--[^\n]*|/\*.*?\*/}s : qr{//[^\n]*|/\*.*?\*/}s;
-	my $string  = $language eq 'sql' ? qr{'(?:[^']|'')*'}s   : qr{"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])+'}s;
-	$text =~ s{($string)|($comment)}{ defined $1 ? $1 : $2 =~ s/[^\n]/ /gr }ge;
+	my $string  = $language eq 'sql' ? qr{'(?:[^']|'')*'|(?<tag>\$(?:[A-Za-z_]\w*)?\$).*?\k<tag>}s : qr{"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])+'}s;
+	$text =~ s{(?<string>$string)|(?<comment>$comment)}{ $+{string} // $+{comment} =~ s/[^\n]/ /gr }ge;
 	return $text;
 }
 
