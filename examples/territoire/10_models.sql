@@ -1,10 +1,7 @@
 -- Territoire, 2 of 2: the warehouse. Everything below is a definition: nothing is computed
 -- until strata.refresh(). Running this file again changes nothing.
 --
--- A model keeps the search_path and the TimeZone it is defined under: 1 January is midnight in Paris.
-
 \set ON_ERROR_STOP on
-SET TimeZone = 'Europe/Paris';
 
 CREATE SCHEMA IF NOT EXISTS staging;
 CREATE SCHEMA IF NOT EXISTS territoire;
@@ -264,8 +261,7 @@ $$, key => '{millesime, type, mode_financement}',
 SELECT strata.define_mart('territoire.mouvements_communes', $$
   WITH version AS (
     SELECT code, nom, type, commune_parente, departement, epci,
-           (valid_from AT TIME ZONE 'Europe/Paris')::date AS debut,
-           (valid_to AT TIME ZONE 'Europe/Paris')::date AS fin
+           valid_from AS debut, valid_to AS fin
       FROM territoire.dim_commune
      WHERE commune_key <> 0
   ), suite AS (

@@ -66,19 +66,19 @@ SELECT nature, count(*) AS communes, (array_agg(concat_ws(' ', code, coalesce(av
  GROUP BY nature ORDER BY nature;
 
 \echo 'Conques-en-Rouergue moved its chef-lieu (and so its code); Moutonneau is gone; Béon is now a part of Culoz-Béon:'
-SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from::date, valid_to::date, is_current
+SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, valid_to, is_current
   FROM territoire.dim_commune WHERE code IN ('12076', '12218', '16238', '01039', '01138') ORDER BY code, valid_from;
 
 \echo '--- 6. The vintage 2022 arrives late, after 2023, 2024 and 2025'
 \echo 'La Faute-sur-Mer before (it merged into L''Aiguillon on 1 January 2022; the warehouse saw it gone in 2023):'
-SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from::date, valid_to::date
+SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, valid_to
   FROM territoire.dim_commune WHERE code IN ('85001', '85307') ORDER BY code, valid_from;
 CREATE TEMP TABLE cles_avant AS SELECT commune_key, code, valid_from, nom, type FROM territoire.dim_commune;
 \set millesime 2022
 \ir charger_millesime.sql
 SELECT * FROM strata.refresh(as_of => '2025-02-01');
 \echo 'La Faute-sur-Mer after: the intervals are split where they should have been:'
-SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from::date, valid_to::date
+SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, valid_to
   FROM territoire.dim_commune WHERE code IN ('85001', '85307') ORDER BY code, valid_from;
 
 \echo '--- 7. The vintage 2026: no commune merged (an election year), some changed name'
@@ -92,15 +92,16 @@ SELECT code, avant AS "until 2025", apres AS "from 2026" FROM territoire.mouveme
 SELECT * FROM strata.refresh(as_of => '2026-01-02');
 
 \echo '--- 9. A code that left and came back: Les Trois Lacs (Eure), with the hole kept'
-SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from::date, valid_to::date
+SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, valid_to
   FROM territoire.dim_commune WHERE code IN ('27058', '27676') ORDER BY valid_from, code;
 
 \echo '--- 10. Rows kept aside: communes without a published population do not count as zero'
-SELECT millesime AS vintage, count(*) AS communes, min(departement) || ' to ' || max(departement) AS "départements"
-  FROM staging.stg_populations__rejected GROUP BY millesime ORDER BY millesime;
+SELECT source_row -> 'c' ->> 'millesime' AS vintage, reason, count(*) AS communes,
+       min(source_row -> 'c' ->> 'departement') || ' to ' || max(source_row -> 'c' ->> 'departement') AS "départements"
+  FROM staging.stg_populations__rejected GROUP BY 1, 2 ORDER BY 1, 2;
 
 \echo '--- 11. Checks of the last refresh (the warning is real: communes nouvelles published without the communes they absorbed)'
-SELECT * FROM strata.checks;
+SELECT model, name, severity, last_status AS status, last_failures AS failures FROM strata.checks ORDER BY model, name;
 
 \echo '--- 12. Marts'
 \echo 'Densest départements, vintage 2026 (populations of 2023):'

@@ -12,7 +12,6 @@
 \endif
 \setenv TERRITOIRE_DONNEES :donnees
 \set QUIET on
-SET TimeZone = 'Europe/Paris';
 SET client_min_messages = notice;
 
 CREATE TEMP TABLE csv_commune (millesime integer, code text, nom text, type text, chef_lieu text, arrondissement text,
