@@ -33,9 +33,9 @@ WHERE n.nspname = 'strata_state'
        OR has_table_privilege('public', c.oid, 'UPDATE') OR has_table_privilege('public', c.oid, 'DELETE'))
 ORDER BY 1;
 
--- every function that is not pure C pins its search_path
+-- every function that is not C pins its search_path
 SELECT p.oid::regprocedure
 FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace JOIN pg_language l ON l.oid = p.prolang
-WHERE n.nspname IN ('strata', 'strata_state') AND l.lanname <> 'c'
+WHERE n.nspname IN ('strata', 'strata_state') AND l.lanname <> 'c' AND p.prokind <> 'a'
   AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
 ORDER BY 1;
