@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "guard/guard.h"
 #include "runlog/runlog.h"
 
 STRATA_MODULE_MAGIC;
@@ -15,4 +16,5 @@ void
 _PG_init(void)
 {
 	strata_runlog_init();
+	strata_guard_init();
 }

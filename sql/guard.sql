@@ -1,0 +1,25 @@
+-- guard: event triggers that keep DDL from breaking models, and the registry in step with names and owners.
+-- Their functions pin no search_path: the names in a command are found as the command finds them.
+
+CREATE FUNCTION strata_state.guard_command_start() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'strata_guard_command_start';
+CREATE FUNCTION strata_state.guard_command_end() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'strata_guard_command_end';
+CREATE FUNCTION strata_state.guard_sql_drop() RETURNS event_trigger
+    LANGUAGE c AS 'MODULE_PATHNAME', 'strata_guard_sql_drop';
+
+CREATE EVENT TRIGGER strata_guard_command_start ON ddl_command_start
+    WHEN TAG IN ('DROP TABLE', 'DROP VIEW', 'DROP MATERIALIZED VIEW', 'DROP FOREIGN TABLE', 'DROP SCHEMA', 'DROP TYPE',
+                 'DROP DOMAIN', 'DROP FUNCTION', 'DROP AGGREGATE', 'DROP PROCEDURE', 'DROP ROUTINE', 'ALTER TABLE', 'ALTER VIEW',
+                 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER SCHEMA', 'CREATE VIEW')
+    EXECUTE FUNCTION strata_state.guard_command_start();
+COMMENT ON EVENT TRIGGER strata_guard_command_start IS 'pg_strata: refuses DDL that would break models';
+
+CREATE EVENT TRIGGER strata_guard_sql_drop ON sql_drop
+    EXECUTE FUNCTION strata_state.guard_sql_drop();
+COMMENT ON EVENT TRIGGER strata_guard_sql_drop IS 'pg_strata: refuses drops that would break models';
+
+CREATE EVENT TRIGGER strata_guard_command_end ON ddl_command_end
+    WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER SCHEMA')
+    EXECUTE FUNCTION strata_state.guard_command_end();
+COMMENT ON EVENT TRIGGER strata_guard_command_end IS 'pg_strata: the registry follows renames and changes of owner';

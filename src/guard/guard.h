@@ -1,0 +1,28 @@
+/*
+ * guard.h: keeps other people's DDL from breaking models, and the registry in step with renames and owners.
+ */
+#ifndef STRATA_GUARD_H
+#define STRATA_GUARD_H
+
+#include "postgres.h"
+
+#include "access/attnum.h"
+#include "nodes/pg_list.h"
+
+extern void strata_guard_init(void); /* settings and transaction callbacks */
+
+/*
+ * Between the two, the guard stays silent: for the extension's own DDL. They nest, and an error between them undoes what
+ * its (sub)transaction suspended.
+ */
+extern void strata_guard_suspend(void);
+extern void strata_guard_resume(void);
+
+/*
+ * ALTER COLUMN TYPE of a column that definitions use, which PostgreSQL refuses. Where a hook is set, it is called instead
+ * of that refusal: before the command, to take the definitions away, and after it, to put them back. models: ids.
+ */
+typedef void (*StrataGuardTypeHook)(Oid relid, AttrNumber attno, const List *models, bool before);
+extern StrataGuardTypeHook strata_guard_type_hook;
+
+#endif /* STRATA_GUARD_H */
