@@ -1,10 +1,12 @@
 -- guard: event triggers that keep DDL from breaking models, and the registry in step with names and owners.
--- Their functions pin no search_path: the names in a command are found as the command finds them.
 
+-- search_path not pinned: the names in a command are found as the command finds them; its SQL runs as the keeper, which pins
 CREATE FUNCTION strata_state.guard_command_start() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'strata_guard_command_start';
+-- search_path not pinned: the names in a command are found as the command finds them; its SQL runs as the keeper, which pins
 CREATE FUNCTION strata_state.guard_command_end() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'strata_guard_command_end';
+-- search_path not pinned: the names in a command are found as the command finds them; its SQL runs as the keeper, which pins
 CREATE FUNCTION strata_state.guard_sql_drop() RETURNS event_trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'strata_guard_sql_drop';
 

@@ -248,6 +248,7 @@ strata_guard_mark_broken(const List *hits)
 		strata_args_text(&args, psprintf("broken: %s", hit->why));
 		strata_base_keeper_execute(
 			"UPDATE strata_state.model SET version = version + 1, pending = $2, hash = '' WHERE id = $1", &args);
-		ereport(WARNING, (errmsg("model %s is broken", hit->label), errdetail("%s.", hit->why)));
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING), errmsg("model %s is broken", hit->label), errdetail("%s.", hit->why)));
 	}
 }
