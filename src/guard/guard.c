@@ -57,9 +57,9 @@ strata_guard_suspend(void)
 void
 strata_guard_resume(void)
 {
-	if (suspended <= 0)
-		elog(ERROR, "the guard is not suspended");
-	suspended--;
+	/* a procedure that committed in between has ended it already */
+	if (suspended > 0)
+		suspended--;
 }
 
 static void
@@ -68,7 +68,7 @@ at_transaction_end(XactEvent event, void *arg)
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
 	{
 		suspended = 0;
-		strata_guard_forget();
+		strata_guard_forget(0);
 	}
 }
 
@@ -76,9 +76,13 @@ static void
 at_subtransaction_end(SubXactEvent event, SubTransactionId self, SubTransactionId parent, void *arg)
 {
 	/* the callback is still at the level of the subtransaction that ends */
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		while (suspended > 0 && suspended_at[suspended - 1] >= GetCurrentTransactionNestLevel())
-			suspended--;
+	int level = GetCurrentTransactionNestLevel();
+
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	while (suspended > 0 && suspended_at[suspended - 1] >= level)
+		suspended--;
+	strata_guard_forget(level);
 }
 
 void

@@ -13,6 +13,9 @@
 #include "utils/array.h"
 #include "utils/lsyscache.h"
 
+/* in a refusal */
+#define MODELS_SHOWN 20
+
 /* The id in m<id>_something; a name that PostgreSQL would not read as an integer is none of ours. */
 #define HIDDEN_ID \
 	"(CASE WHEN c.relname ~ '^m[0-9]{1,9}_' THEN substring(c.relname FROM '^m([0-9]{1,9})_')::integer END)"
@@ -173,7 +176,10 @@ strata_guard_is_hidden(Oid relid)
 List *
 strata_guard_dropped(void)
 {
-	if (strata_base_keeper_query("SELECT FROM strata_state.model LIMIT 1", NULL)->count == 0)
+	/* temporary tables come and go by the thousand: the big query is not for them */
+	if (strata_base_keeper_query("SELECT FROM pg_event_trigger_dropped_objects() WHERE NOT is_temporary LIMIT 1", NULL)
+				->count == 0 ||
+		strata_base_keeper_query("SELECT FROM strata_state.model LIMIT 1", NULL)->count == 0)
 		return NIL;
 	return hits_of(strata_base_keeper_query(
 		"WITH c AS MATERIALIZED ("
@@ -219,10 +225,13 @@ strata_guard_refuse(const char *action, const List *hits)
 	{
 		const GuardHit *hit = lfirst(lc);
 
-		appendStringInfo(&detail, "%s%s: %s", detail.len > 0 ? "\n" : "", hit->label, hit->why);
+		if (foreach_current_index(lc) < MODELS_SHOWN)
+			appendStringInfo(&detail, "%s%s: %s", detail.len > 0 ? "\n" : "", hit->label, hit->why);
 		if (hit->is_target && !shown->is_target)
 			shown = hit;
 	}
+	if (list_length(hits) > MODELS_SHOWN)
+		appendStringInfo(&detail, "\nand %d more", list_length(hits) - MODELS_SHOWN);
 	ereport(ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg_plural("cannot %s: %d model would break", "cannot %s: %d models would break", list_length(hits),

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -23,7 +24,8 @@
 
 typedef struct Note
 {
-	const Node *parsetree;
+	const Node *parsetree; /* NULL: no note */
+	int level;             /* nesting level of the transaction */
 	Oid relid;
 	NameData schema;
 	NameData name;
@@ -35,9 +37,11 @@ static Note notes[MAX_NOTES];
 static int next_note = 0;
 
 void
-strata_guard_forget(void)
+strata_guard_forget(int level)
 {
-	memset(notes, 0, sizeof(notes));
+	for (int i = 0; i < MAX_NOTES; i++)
+		if (notes[i].level >= level)
+			memset(&notes[i], 0, sizeof(Note));
 }
 
 static Note *
@@ -47,6 +51,7 @@ new_note(const Node *parsetree, Oid relid)
 
 	next_note = (next_note + 1) % MAX_NOTES;
 	memset(note, 0, sizeof(Note));
+	note->level = GetCurrentTransactionNestLevel();
 	note->relid = relid;
 	namestrcpy(&note->schema, get_namespace_name(get_rel_namespace(relid)));
 	namestrcpy(&note->name, get_rel_name(relid));
