@@ -31,7 +31,7 @@ extern GuardHit *strata_guard_target(Oid relid);         /* the model whose targ
 extern bool strata_guard_is_hidden(Oid relid);           /* strata_state.m<id>_* of a registered model */
 extern bool strata_guard_reads_nothing(Oid view);
 extern List *strata_guard_dropped(void); /* what the present command dropped: GuardHit * */
-extern void strata_guard_refuse(const char *action, const List *hits) pg_attribute_noreturn();
+extern _Noreturn void strata_guard_refuse(const char *action, const List *hits);
 extern void strata_guard_mark_broken(const List *hits);
 extern ObjectAddress *strata_guard_address(Oid classid, Oid objid, int32 objsubid);
 extern char *strata_guard_relation_label(Oid relid);

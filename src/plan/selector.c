@@ -56,8 +56,8 @@ is_word(char c)
 		   IS_HIGHBIT_SET(c);
 }
 
-static void
-pg_attribute_noreturn() syntax_error(const Reader *r, const char *at, const char *why)
+static _Noreturn void
+syntax_error(const Reader *r, const char *at, const char *why)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_SYNTAX_ERROR), errmsg("%s: \"%s\" is not a valid selector", r->argument, r->text),
@@ -173,8 +173,8 @@ matches(const Part *part, const char *text)
 
 /* ---- atoms ---- */
 
-static void
-pg_attribute_noreturn() unknown_word(const Reader *r, const char *at, const char *what, const char *word, List *known)
+static _Noreturn void
+unknown_word(const Reader *r, const char *at, const char *what, const char *word, List *known)
 {
 	char *hint = strata_base_suggestion(word, known);
 
