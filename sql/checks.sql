@@ -44,15 +44,20 @@ SELECT pg_catalog.pg_extension_config_dump('strata_state.check_definition_id_seq
 SELECT pg_catalog.pg_extension_config_dump('strata_state.check_result', '');
 SELECT pg_catalog.pg_extension_config_dump('strata_state.check_result_id_seq', '');
 
+-- search_path not pinned: part of an aggregate, once per failing row; runs no SQL, and its statement is pinned
 CREATE FUNCTION strata_state.collect_failures_step(state internal, failed boolean[], "row" record, columns text[],
                                                    sample_rows integer[]) RETURNS internal
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'strata_checks_collect';
+-- search_path not pinned: part of an aggregate, once per failing row; runs no SQL, and its statement is pinned
 CREATE FUNCTION strata_state.collect_failures_combine(a internal, b internal) RETURNS internal
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'strata_checks_collect_combine';
+-- search_path not pinned: part of an aggregate, once per failing row; runs no SQL, and its statement is pinned
 CREATE FUNCTION strata_state.collect_failures_serialize(state internal) RETURNS bytea
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'strata_checks_collect_serialize';
+-- search_path not pinned: part of an aggregate, once per failing row; runs no SQL, and its statement is pinned
 CREATE FUNCTION strata_state.collect_failures_deserialize(state bytea, unused internal) RETURNS internal
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'strata_checks_collect_deserialize';
+-- search_path not pinned: part of an aggregate, once per failing row; runs no SQL, and its statement is pinned
 CREATE FUNCTION strata_state.collect_failures_final(state internal) RETURNS jsonb
     LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'strata_checks_collect_final';
 CREATE AGGREGATE strata_state.collect_failures(failed boolean[], "row" record, columns text[], sample_rows integer[]) (
@@ -92,6 +97,14 @@ CREATE FUNCTION strata.check_model(model text, as_of timestamptz DEFAULT NULL)
 COMMENT ON FUNCTION strata.check_model(text, timestamptz)
     IS 'Runs the checks of one model now, as its owner, and keeps the results; as_of is the clock freshness is measured by (default: now)';
 
+CREATE FUNCTION strata.explain_checks(model text)
+    RETURNS TABLE (checks text[], sql text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'strata_checks_explain_sql';
+COMMENT ON FUNCTION strata.explain_checks(text)
+    IS 'The statements that check the model, and which checks each serves; checks a constraint proves need none';
+
 CREATE VIEW strata.checks WITH (security_barrier) AS
 SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        c.name,
@@ -116,7 +129,7 @@ SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
                       WHERE l.check_id OPERATOR(pg_catalog.=) c.id ORDER BY l.id DESC LIMIT 1) r ON true;
 COMMENT ON VIEW strata.checks IS 'One row per check of a model you own or may read, with its last result.';
 
--- Samples and messages of errors show data. They are for the owner and, where every row and column of the model is
+-- Samples, messages of errors and the newest value of a column show data. They are for the owner and, where every row and column of the model is
 -- readable, for those who may read it; the rows of kind query may come from elsewhere, and are for the owner.
 CREATE VIEW strata.check_results WITH (security_barrier) AS
 SELECT r.run_id,
@@ -127,7 +140,8 @@ SELECT r.run_id,
        r.status,
        r.failures,
        r.rows,
-       CASE WHEN s.may_see OR r.status OPERATOR(pg_catalog.<>) 'error' THEN r.message END AS message,
+       CASE WHEN s.may_see OR (r.status OPERATOR(pg_catalog.<>) 'error' AND r.kind OPERATOR(pg_catalog.<>) 'freshness')
+            THEN r.message END AS message,
        CASE WHEN s.may_see THEN r.sample END AS sample,
        r.as_of,
        r.checked_at,

@@ -16,6 +16,7 @@
 PG_FUNCTION_INFO_V1(strata_checks_define_sql);
 PG_FUNCTION_INFO_V1(strata_checks_drop_sql);
 PG_FUNCTION_INFO_V1(strata_checks_check_model);
+PG_FUNCTION_INFO_V1(strata_checks_explain_sql);
 
 static void
 require(FunctionCallInfo fcinfo, int n, const char *argument)
@@ -114,5 +115,31 @@ strata_checks_check_model(PG_FUNCTION_ARGS)
 		strata_checks_record(0, outcomes, as_of);
 	foreach (lc, outcomes)
 		put_outcome((ReturnSetInfo *) fcinfo->resultinfo, lfirst(lc));
+	return (Datum) 0;
+}
+
+/* explain_checks(model): the statements check_model would run */
+Datum
+strata_checks_explain_sql(PG_FUNCTION_ARGS)
+{
+	StrataModel *model;
+	ReturnSetInfo *result;
+	ListCell *lc;
+
+	require(fcinfo, 0, "model");
+	model = strata_registry_get(text_argument(fcinfo, 0), "model");
+	strata_registry_require_owner(model, "explain the checks of");
+	InitMaterializedSRF(fcinfo, 0);
+	result = (ReturnSetInfo *) fcinfo->resultinfo;
+	foreach (lc, strata_checks_explain(model))
+	{
+		const StrataCheckStatement *statement = lfirst(lc);
+		StrataArgs args = {0};
+		bool nulls[2] = {false, false};
+
+		strata_args_texts(&args, statement->checks);
+		strata_args_text(&args, statement->sql);
+		tuplestore_putvalues(result->setResult, result->setDesc, args.values, nulls);
+	}
 	return (Datum) 0;
 }

@@ -60,6 +60,16 @@ typedef struct StrataCheckTarget
 	char *not_unknown; /* condition that leaves out the unknown member; NULL when the model has none */
 } StrataCheckTarget;
 
+/* A statement the checks of a model run, and the checks it serves. */
+typedef struct StrataCheckStatement
+{
+	List *checks; /* char *: names */
+	char *sql;
+} StrataCheckStatement;
+
+/* run.c */
+extern List *strata_checks_explain(const StrataModel *model); /* StrataCheckStatement * */
+
 /* define.c */
 extern const char *strata_checks_kind_name(StrataCheckKind kind);
 extern List *strata_checks_load(int model_id); /* StrataCheck *, in order of id */

@@ -146,7 +146,7 @@ check_values(const StrataCheck *check)
 	if (values->type != jbvBinary || !JsonContainerIsArray(values->val.binary.data) ||
 		JsonContainerIsScalar(values->val.binary.data))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("option \"values\" in options of a accepted_values check must be an array"),
+						errmsg("option \"values\" of an accepted_values check must be an array"),
 						errhint("Write options => '{\"values\": [\"paid\", \"open\"]}'.")));
 	it = JsonbIteratorInit(values->val.binary.data);
 	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
@@ -265,30 +265,62 @@ check_thresholds(const StrataCheck *check)
 						errhint("Raise error_above, or choose severity => 'warn'.")));
 }
 
-/* Generates what will run and describes it, as the owner: what PostgreSQL refuses is refused now, not at night. */
+static void
+explain(const char *sql)
+{
+	(void) strata_base_query(psprintf("EXPLAIN %s", sql), NULL);
+}
+
+static void
+explain_check(const StrataCheckTarget *target, const StrataCheck *check)
+{
+	char *condition = strata_checks_condition(target, check);
+	char *filter = strata_checks_filter(target, check);
+
+	if (check->kind == STRATA_CHECK_UNIQUE)
+		explain(strata_checks_unique_sql(target, check));
+	else if (check->kind == STRATA_CHECK_RELATIONSHIPS)
+		explain(strata_checks_relationships_sql(target, check));
+	else if (check->kind == STRATA_CHECK_QUERY)
+		explain(strata_checks_query_sql(check));
+	else
+		explain(psprintf("SELECT count(*)%s%s FROM %s t WHERE (%s) AND (%s)",
+						 check->kind == STRATA_CHECK_FRESHNESS ? ", " : "",
+						 check->kind == STRATA_CHECK_FRESHNESS ? strata_checks_newest(target, check, NULL) : "",
+						 target->model->label, filter ? filter : "true", condition ? condition : "true"));
+}
+
+/*
+ * Generates what will run and has it explained, as the owner: what PostgreSQL refuses (a value that is none of the type, a
+ * right the owner lacks) is refused now, not at night. EXPLAIN checks rights and reads no row.
+ */
 static void
 rehearse(const StrataCheckTarget *target, const StrataCheck *check)
 {
+	MemoryContext context = CurrentMemoryContext;
 	StrataIdentity saved;
-	char *filter;
-	char *condition;
 
 	strata_base_enter_owner(target->model->owner, &target->model->settings, &saved);
-	condition = strata_checks_condition(target, check);
-	filter = strata_checks_filter(target, check);
-	if (check->kind == STRATA_CHECK_UNIQUE)
-		(void) strata_base_describe(strata_checks_unique_sql(target, check), NIL);
-	else if (check->kind == STRATA_CHECK_RELATIONSHIPS)
-		(void) strata_base_describe(strata_checks_relationships_sql(target, check), NIL);
-	else if (check->kind == STRATA_CHECK_QUERY)
-		(void) strata_base_describe(strata_checks_query_sql(check), NIL);
-	else
-		(void) strata_base_describe(
-			psprintf("SELECT count(*)%s%s FROM %s t WHERE (%s) AND (%s)",
-					 check->kind == STRATA_CHECK_FRESHNESS ? ", " : "",
-					 check->kind == STRATA_CHECK_FRESHNESS ? strata_checks_newest(target, check, NULL) : "",
-					 target->model->label, filter ? filter : "true", condition ? condition : "true"),
-			NIL);
+	PG_TRY();
+	{
+		explain_check(target, check);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->message = psprintf("check %s on %s: %s", check->name, target->model->label, error->message);
+		/* the statement is ours, the user did not write it */
+		error->internalpos = 0;
+		error->internalquery = NULL;
+		if (error->hint == NULL)
+			error->hint = pstrdup("Correct the columns or options of the check.");
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 	strata_base_leave(&saved);
 }
 

@@ -133,22 +133,21 @@ operator_sql(Oid operator)
 }
 
 static void
-no_equality(const char *kind, const char *column, Oid type)
+no_equality(const char *column, Oid type)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_FUNCTION),
-			 errmsg("%s: column \"%s\" is of type %s, which has no equality", kind, column, format_type_be(type)),
-			 errhint("Compare a text form of it with kind expression or query.")));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FUNCTION),
+					errmsg("column \"%s\" is of type %s, which has no equality", column, format_type_be(type)),
+					errhint("Compare a text form of it with kind expression or query.")));
 }
 
 /* The equality of a type, as its btree or hash class has it. */
 static char *
-equality(const char *kind, const StrataCheckColumn *column)
+equality(const StrataCheckColumn *column)
 {
 	TypeCacheEntry *entry = lookup_type_cache(column->type, TYPECACHE_EQ_OPR);
 
 	if (!OidIsValid(entry->eq_opr))
-		no_equality(kind, column->name, column->type);
+		no_equality(column->name, column->type);
 	return operator_sql(entry->eq_opr);
 }
 
@@ -188,41 +187,61 @@ not_null_condition(const StrataCheck *check)
 	return sql.data;
 }
 
+/* From nine elements on PostgreSQL hashes = ANY (array); below, comparisons one after the other are faster than a loop. */
+#define MAX_COMPARISONS 8
+
 static char *
 accepted_values_condition(const StrataCheckTarget *target, const StrataCheck *check)
 {
 	const StrataCheckColumn *column = strata_checks_column(target, linitial(check->columns));
-	char *operator= equality("accepted_values", column);
+	char *ref = column_ref("t", column->name);
+	char *type = type_sql(column->type);
+	TypeCacheEntry *entry = lookup_type_cache(column->type, TYPECACHE_EQ_OPR);
+	Oid differs;
 	JsonbValue *values = strata_option(check->options, "values");
 	JsonbIterator *it;
 	JsonbValue element;
 	JsonbIteratorToken token;
+	List *literals = NIL;
 	StringInfoData sql;
-	int n = 0;
+	ListCell *lc;
 
-	if (!OidIsValid(get_array_type(column->type)))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("accepted_values: column \"%s\" is of type %s, of which there are no arrays",
-							   column->name, format_type_be(column->type)),
-						errhint("Use kind expression.")));
-	initStringInfo(&sql);
-	appendStringInfo(&sql, "NOT (%s %s ANY (ARRAY[", column_ref("t", column->name), operator);
+	if (!OidIsValid(entry->eq_opr))
+		no_equality(column->name, column->type);
 	it = JsonbIteratorInit(values->val.binary.data);
 	while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
 	{
+		char *text;
+
 		if (token != WJB_ELEM)
 			continue;
-		if (n++ > 0)
-			appendStringInfoString(&sql, ", ");
 		if (element.type == jbvString)
-			appendStringInfoString(&sql, strata_base_literal(pnstrdup(element.val.string.val, element.val.string.len)));
+			text = pnstrdup(element.val.string.val, element.val.string.len);
 		else if (element.type == jbvBool)
-			appendStringInfoString(&sql, element.val.boolean ? "'true'" : "'false'");
+			text = element.val.boolean ? "true" : "false";
 		else
-			appendStringInfo(&sql, "'%s'",
-							 DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(element.val.numeric))));
+			text = DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(element.val.numeric)));
+		literals = lappend(literals, strata_base_literal(text));
 	}
-	appendStringInfo(&sql, "]::%s[]))", type_sql(column->type));
+
+	initStringInfo(&sql);
+	differs = get_negator(entry->eq_opr);
+	if (OidIsValid(differs) && list_length(literals) <= MAX_COMPARISONS)
+	{
+		foreach (lc, literals)
+			appendStringInfo(&sql, "%s%s %s %s::%s", sql.len ? " AND " : "", ref, operator_sql(differs),
+							 (char *) lfirst(lc), type);
+	}
+	else
+	{
+		if (!OidIsValid(get_array_type(column->type)))
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("column \"%s\" is of type %s, of which there are no arrays", column->name,
+								   format_type_be(column->type)),
+							errhint("Use kind expression.")));
+		appendStringInfo(&sql, "NOT (%s %s ANY (ARRAY[%s]::%s[]))", ref, operator_sql(entry->eq_opr),
+						 strata_base_join(literals, ", "), type);
+	}
 	return sql.data;
 }
 
@@ -237,7 +256,7 @@ postgis_schema(void)
 
 	if (rows->count == 0)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("geometry: the extension postgis is not installed in this database"),
+						errmsg("the extension postgis is not installed in this database"),
 						errhint("Run CREATE EXTENSION postgis.")));
 	return strata_rows_text(rows, 0, 1);
 }
@@ -258,7 +277,7 @@ geometry_condition(const StrataCheckTarget *target, const StrataCheck *check)
 
 	if (column->type != geometry && column->type != geography)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("geometry: column \"%s\" is of type %s", column->name, format_type_be(column->type)),
+						errmsg("column \"%s\" is of type %s", column->name, format_type_be(column->type)),
 						errhint("Name a column of type geometry or geography.")));
 	if (column->type == geography)
 		ref = psprintf("%s::%s.geometry", ref, quoted);
@@ -302,7 +321,7 @@ strata_checks_newest(const StrataCheckTarget *target, const StrataCheck *check, 
 
 	if (base != DATEOID && base != TIMESTAMPOID && base != TIMESTAMPTZOID)
 		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-						errmsg("freshness: column \"%s\" is of type %s", column->name, format_type_be(column->type)),
+						errmsg("column \"%s\" is of type %s", column->name, format_type_be(column->type)),
 						errhint("Name a column of type date, timestamp or timestamptz.")));
 	return psprintf("(max(%s) FILTER (WHERE isfinite(%s)%s%s))::timestamptz", ref, ref, filter ? " AND " : "",
 					filter ? filter : "");
@@ -331,7 +350,7 @@ strata_checks_unique_sql(const StrataCheckTarget *target, const StrataCheck *che
 	ListCell *lc;
 
 	foreach (lc, check->columns)
-		(void) equality("unique", strata_checks_column(target, lfirst(lc)));
+		(void) equality(strata_checks_column(target, lfirst(lc)));
 	initStringInfo(&refs);
 	foreach (lc, check->columns)
 		appendStringInfo(&refs, "%s%s", refs.len ? ", " : "", column_ref("t", lfirst(lc)));
@@ -358,9 +377,9 @@ referenced(const StrataCheck *check)
 	AclResult allowed;
 
 	if (name.schema == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME),
-						errmsg("relationships: option \"to\" must name a schema too, it is \"%s\"", text),
-						errhint("Write schema.table.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME), errmsg("option \"to\" must name a schema too, it is \"%s\"", text),
+				 errhint("Write schema.table.")));
 	stub->schema = name.schema;
 	stub->name = name.name;
 	stub->label = strata_base_label(name.schema, name.name);
@@ -370,16 +389,14 @@ referenced(const StrataCheck *check)
 	{
 		char *hint = strata_base_suggestion(stub->label, strata_base_relation_names());
 
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relationships: relation %s does not exist", stub->label),
-				 hint ? errhint("%s", hint) : errhint("Name a table or view the model's owner may read.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("relation %s does not exist", stub->label),
+						hint ? errhint("%s", hint) : errhint("Name a table or view the model's owner may read.")));
 	}
 	allowed = pg_class_aclcheck(stub->relid, GetUserId(), ACL_SELECT);
 	if (allowed != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(stub->relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
 		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("relationships: permission denied for relation %s", stub->label),
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for relation %s", stub->label),
 				 errdetail("The check runs as the model's owner, role \"%s\".", GetUserNameFromId(GetUserId(), true)),
 				 errhint("GRANT SELECT on it to that role.")));
 	return strata_checks_target(stub);
@@ -396,8 +413,8 @@ referenced_columns(const StrataCheck *check, const StrataCheckTarget *to)
 		columns = check->columns;
 	if (list_length(columns) != list_length(check->columns))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("relationships: %d columns against %d in option \"columns\"",
-							   list_length(check->columns), list_length(columns)),
+						errmsg("%d columns against %d in option \"columns\"", list_length(check->columns),
+							   list_length(columns)),
 						errhint("Name one column of %s for each column of the check.", to->model->label)));
 	foreach (lc, columns)
 	{
@@ -410,11 +427,10 @@ referenced_columns(const StrataCheck *check, const StrataCheckTarget *to)
 			foreach (c, to->columns)
 				names = lappend(names, ((StrataCheckColumn *) lfirst(c))->name);
 			hint = strata_base_suggestion(lfirst(lc), names);
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("relationships: column \"%s\" does not exist in %s", (char *) lfirst(lc), to->model->label),
-					 errdetail("Its columns are %s.", strata_base_join(names, ", ")),
-					 hint ? errhint("%s", hint) : errhint("Name its columns in option \"columns\".")));
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" does not exist in %s", (char *) lfirst(lc), to->model->label),
+							errdetail("Its columns are %s.", strata_base_join(names, ", ")),
+							hint ? errhint("%s", hint) : errhint("Name its columns in option \"columns\".")));
 		}
 	}
 	return columns;
@@ -438,19 +454,18 @@ strata_checks_relationships_sql(const StrataCheckTarget *target, const StrataChe
 		char *operator;
 
 		if (getBaseType(from->type) == getBaseType(into->type))
-			operator= equality("relationships", from);
+			operator= equality(from);
 		else
 		{
 			Oid found = compatible_oper_opid(list_make1(makeString(pstrdup("="))), getBaseType(from->type),
 											 getBaseType(into->type), true);
 
 			if (!OidIsValid(found))
-				ereport(
-					ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("relationships: columns \"%s\" and \"%s\" cannot be compared", from->name, into->name),
-					 errdetail("They are of type %s and %s.", format_type_be(from->type), format_type_be(into->type)),
-					 errhint("Give them the same type in the models.")));
+				ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+								errmsg("columns \"%s\" and \"%s\" cannot be compared", from->name, into->name),
+								errdetail("They are of type %s and %s.", format_type_be(from->type),
+										  format_type_be(into->type)),
+								errhint("Give them the same type in the models.")));
 			operator= operator_sql(found);
 		}
 		appendStringInfo(&match, "%s%s %s %s", match.len ? " AND " : "", column_ref("u", into->name), operator,

@@ -72,7 +72,6 @@ parse_expression(const char *text, const char *what)
 	SelectStmt *select;
 	ResTarget *target;
 
-	/* the grammar takes the empty text for SELECT without columns, so does what follows see an empty list */
 	trees = parse(text, RAW_PARSE_PLPGSQL_EXPR);
 	if (list_length(trees) != 1)
 		not_an_expression(what);
@@ -109,6 +108,7 @@ resolve_expression(const StrataModel *model, const char *text, const char *what)
 	char *deparsed;
 	int level;
 
+	pstate->p_sourcetext = text;
 	addNSItemToQuery(pstate, addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, true), true, true,
 					 true);
 	/* the rules of a CHECK constraint: no subquery, aggregate, window or set-returning function */

@@ -39,6 +39,7 @@ typedef struct CheckItem
 	int condition_index; /* in the collected arrays; -1: none */
 	int count_column;    /* of the scan's row; 0: none */
 	int newest_column;
+	char *sql; /* explain only */
 } CheckItem;
 
 static bool
@@ -374,15 +375,25 @@ run_scan(CheckRun *run, List *items)
 }
 
 /* A check with a statement of its own: one row, rows looked at and collected. */
+static char *
+alone_sql(CheckRun *run, CheckItem *item)
+{
+	switch (item->check->kind)
+	{
+		case STRATA_CHECK_UNIQUE:
+			return strata_checks_unique_sql(run->target, item->check);
+		case STRATA_CHECK_RELATIONSHIPS:
+			return strata_checks_relationships_sql(run->target, item->check);
+		default:
+			return strata_checks_query_sql(item->check);
+	}
+}
+
 static void
 run_alone(CheckRun *run, List *items)
 {
 	CheckItem *item = linitial(items);
-	char *sql = item->check->kind == STRATA_CHECK_UNIQUE ? strata_checks_unique_sql(run->target, item->check)
-				: item->check->kind == STRATA_CHECK_RELATIONSHIPS
-					? strata_checks_relationships_sql(run->target, item->check)
-					: strata_checks_query_sql(item->check);
-	StrataRows *rows = strata_base_run_query(sql, NULL, run->snapshot, NIL);
+	StrataRows *rows = strata_base_run_query(alone_sql(run, item), NULL, run->snapshot, NIL);
 	bool isnull;
 
 	strata_rows_datum(rows, 0, 1, &isnull);
@@ -480,11 +491,10 @@ settle(CheckRun *run, CheckItem *item)
 	return false;
 }
 
+/* What is left to ask the data, sorted into the one scan and the statements of their own. */
 static void
-run_model(CheckRun *run, List *items)
+divide(CheckRun *run, List *items, List **scan, List **alone)
 {
-	List *scan = NIL;
-	List *alone = NIL;
 	ListCell *lc;
 
 	foreach (lc, items)
@@ -494,50 +504,125 @@ run_model(CheckRun *run, List *items)
 		if (settle(run, item))
 			continue;
 		if (!by_scan(item->check->kind))
-			alone = lappend(alone, item);
+			*alone = lappend(*alone, item);
 		if (by_scan(item->check->kind) || item->check->kind == STRATA_CHECK_RELATIONSHIPS)
-			scan = lappend(scan, item);
+			*scan = lappend(*scan, item);
 	}
-	run_items(run_scan, run, scan);
-	foreach (lc, alone)
-	{
-		if (((CheckItem *) lfirst(lc))->outcome->status == NULL)
-			run_items(run_alone, run, list_make1(lfirst(lc)));
-	}
+}
+
+static List *
+make_items(const StrataModel *model)
+{
+	List *items = NIL;
+	ListCell *lc;
+
+	foreach (lc, strata_checks_load(model->id))
+		items = lappend(items, make_item(model, lfirst(lc)));
+	return items;
+}
+
+/* The owner's identity is entered; the caller leaves it. */
+static void
+begin_run(CheckRun *run, StrataIdentity *saved)
+{
+	strata_base_enter_owner(run->model->owner, &run->model->settings, saved);
+	/* PostGIS says a NOTICE for each invalid geometry */
+	(void) set_config_option("client_min_messages", "error", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+							 false);
+	run->target = strata_checks_target(run->model);
 }
 
 List *
 strata_checks_run(const StrataModel *model, Snapshot snapshot, TimestampTz as_of)
 {
 	CheckRun run = {model, NULL, snapshot, as_of};
-	List *items = NIL;
+	List *items = make_items(model);
 	List *outcomes = NIL;
+	List *scan = NIL;
+	List *alone = NIL;
 	StrataIdentity saved;
 	ListCell *lc;
 
-	foreach (lc, strata_checks_load(model->id))
-	{
-		CheckItem *item = make_item(model, lfirst(lc));
-
-		items = lappend(items, item);
-		outcomes = lappend(outcomes, item->outcome);
-	}
 	if (items == NIL)
 		return NIL;
+	foreach (lc, items)
+		outcomes = lappend(outcomes, ((CheckItem *) lfirst(lc))->outcome);
 	if (!OidIsValid(model->relid))
 	{
 		foreach (lc, items)
 			set_error(lfirst(lc), psprintf("the target of model %s does not exist", model->label), NULL);
 		return outcomes;
 	}
-	strata_base_enter_owner(model->owner, &model->settings, &saved);
-	/* PostGIS says a NOTICE for each invalid geometry */
-	(void) set_config_option("client_min_messages", "error", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-							 false);
-	run.target = strata_checks_target(model);
-	run_model(&run, items);
+	begin_run(&run, &saved);
+	divide(&run, items, &scan, &alone);
+	run_items(run_scan, &run, scan);
+	foreach (lc, alone)
+	{
+		if (((CheckItem *) lfirst(lc))->outcome->status == NULL)
+			run_items(run_alone, &run, list_make1(lfirst(lc)));
+	}
 	strata_base_leave(&saved);
 	return outcomes;
+}
+
+static void
+explain_alone(CheckRun *run, List *items)
+{
+	((CheckItem *) linitial(items))->sql = alone_sql(run, linitial(items));
+}
+
+static void
+explain_scan(CheckRun *run, List *items)
+{
+	char *sql = scan_sql(run, items);
+	ListCell *lc;
+
+	foreach (lc, items)
+		((CheckItem *) lfirst(lc))->sql = sql;
+}
+
+/* A check that cannot be run has its error as a comment. */
+static void
+explain_items(CheckRun *run, Work work, List *items, List **statements)
+{
+	ErrorData *error = NULL;
+	StrataCheckStatement *statement = palloc0(sizeof(StrataCheckStatement));
+	ListCell *lc;
+
+	if (items == NIL)
+		return;
+	if (attempt(work, run, items, &error))
+		statement->sql = ((CheckItem *) linitial(items))->sql;
+	else if (list_length(items) == 1)
+		statement->sql = psprintf("-- %s", error->message);
+	else
+	{
+		foreach (lc, items)
+			explain_items(run, work, list_make1(lfirst(lc)), statements);
+		return;
+	}
+	foreach (lc, items)
+		statement->checks = lappend(statement->checks, ((CheckItem *) lfirst(lc))->check->name);
+	*statements = lappend(*statements, statement);
+}
+
+List *
+strata_checks_explain(const StrataModel *model)
+{
+	CheckRun run = {model, NULL, InvalidSnapshot, 0};
+	List *statements = NIL;
+	List *scan = NIL;
+	List *alone = NIL;
+	StrataIdentity saved;
+	ListCell *lc;
+
+	begin_run(&run, &saved);
+	divide(&run, make_items(model), &scan, &alone);
+	explain_items(&run, explain_scan, scan, &statements);
+	foreach (lc, alone)
+		explain_items(&run, explain_alone, list_make1(lfirst(lc)), &statements);
+	strata_base_leave(&saved);
+	return statements;
 }
 
 int
