@@ -24,6 +24,7 @@ CREATE TABLE strata_state.model (
     -- the state of the target
     applied_version integer NOT NULL DEFAULT 0,     -- the definition the data was computed with; 0 = never built
     pending         text,                           -- what the last change of definition left for the next refresh
+    backfill        text[] NOT NULL DEFAULT '{}',   -- history columns whose first values are filled in place
     refreshed_at    timestamptz,                    -- run time of the last refresh
     changed_at      timestamptz,                    -- run time of the last refresh that changed a row
     last_run        bigint,

@@ -6,6 +6,7 @@
 
 #include "base/compat.h"
 #include "guard/guard.h"
+#include "delta/delta.h"
 #include "runlog/runlog.h"
 
 STRATA_MODULE_MAGIC;
@@ -17,4 +18,5 @@ _PG_init(void)
 {
 	strata_runlog_init();
 	strata_guard_init();
+	strata_delta_init();
 }

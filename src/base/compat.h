@@ -43,4 +43,19 @@
 #define STRATA_RTE_GROUP_EXPRESSIONS(rte) NIL
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#define strata_is_table_owner(relid, role) object_ownercheck(RelationRelationId, relid, role)
+#else
+#define strata_is_table_owner(relid, role) pg_class_ownercheck(relid, role)
+#endif
+
+/* A foreign key that documents and is not checked row by row. */
+#if PG_VERSION_NUM >= 180000
+#define STRATA_HAS_NOT_ENFORCED true
+#define STRATA_FOREIGN_KEY_UNCHECKED " NOT ENFORCED"
+#else
+#define STRATA_HAS_NOT_ENFORCED false
+#define STRATA_FOREIGN_KEY_UNCHECKED " NOT VALID"
+#endif
+
 #endif /* STRATA_BASE_COMPAT_H */

@@ -27,6 +27,6 @@ extern bool delta_swap(DeltaWork *work);
 extern double strata_delta_swap_share;
 extern int	strata_delta_swap_lock_timeout;
 
-extern void delta_key_error(const DeltaWork *work, const char *problem, const char *detail) pg_attribute_noreturn();
+pg_attribute_noreturn() extern void delta_key_error(const DeltaWork *work, const char *problem, const char *detail);
 
 #endif

@@ -428,6 +428,25 @@ strata_registry_set_state(int model_id, int applied_version, TimestampTz refresh
 							   &args);
 }
 
+void
+strata_registry_set_backfill(int model_id, const List *columns)
+{
+	StrataArgs	args = {0};
+
+	strata_args_int4(&args, model_id);
+	strata_args_texts(&args, columns);
+	strata_base_keeper_execute("UPDATE strata_state.model SET backfill = $2 WHERE id = $1 AND backfill <> $2", &args);
+}
+
+List *
+strata_registry_backfill(int model_id)
+{
+	StrataArgs	args = {0};
+
+	strata_args_int4(&args, model_id);
+	return strata_rows_texts(strata_base_keeper_query("SELECT backfill FROM strata_state.model WHERE id = $1", &args), 0, 1);
+}
+
 List *
 strata_registry_dependents(const char *schema, const char *name)
 {

@@ -91,6 +91,9 @@ extern void strata_registry_set_dependencies(int model_id, const List *dependenc
 extern void strata_registry_set_lineage(int model_id, const List *rows);	/* StrataLineageRow * */
 extern void strata_registry_set_state(int model_id, int applied_version, TimestampTz refreshed_at, bool changed, int64 row_count,
 									  int64 run_id);
+/* Columns whose values the next refresh fills in place, without making versions of it. */
+extern void strata_registry_set_backfill(int model_id, const List *columns);
+extern List *strata_registry_backfill(int model_id);
 extern List *strata_registry_dependents(const char *schema, const char *name);	/* models that read it: StrataModel * */
 extern void strata_registry_rename(const char *schema, const char *name, const char *new_schema, const char *new_name);
 

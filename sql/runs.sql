@@ -1,0 +1,20 @@
+-- runs: refresh and plan.
+
+CREATE FUNCTION strata.refresh(
+        models text DEFAULT '*', exclude text DEFAULT NULL, as_of timestamptz DEFAULT NULL, full_rebuild boolean DEFAULT false,
+        confirm_shrink boolean DEFAULT false, wait boolean DEFAULT true, on_error text DEFAULT 'raise')
+    RETURNS TABLE (step integer, model text, layer text, action text, status text, rows_in bigint, inserted bigint, updated bigint,
+                   deleted bigint, rejected bigint, checks text, duration_ms numeric, message text)
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'strata_refresh';
+COMMENT ON FUNCTION strata.refresh(text, text, timestamptz, boolean, boolean, boolean, text) IS
+'Brings the chosen models up to date, here and now, in this transaction: one snapshot, checks before anyone else sees a row, all or nothing. models, exclude: selectors; as_of: the run time, which dates versions (default: now); full_rebuild: write targets anew; confirm_shrink: accept that many keys are gone; wait: wait for another refresh of the same model, or refuse; on_error: raise, or record (roll back and keep the failed run in strata.runs). Example: SELECT * FROM strata.refresh(''+marts.recettes'');';
+
+CREATE FUNCTION strata.plan(
+        models text DEFAULT '*', exclude text DEFAULT NULL, data boolean DEFAULT false, as_of timestamptz DEFAULT NULL)
+    RETURNS TABLE (step integer, model text, layer text, action text, reason text, rows_now bigint, rows_in bigint, inserted bigint,
+                   updated bigint, deleted bigint, checks text, duration_ms numeric)
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'strata_plan';
+COMMENT ON FUNCTION strata.plan(text, text, boolean, timestamptz) IS
+'What a refresh would do to each model, and why. data: really do it, report the rows that differ, the checks and the times, and roll it back. Example: SELECT * FROM strata.plan();  SELECT * FROM strata.plan(data => true);';

@@ -1,0 +1,50 @@
+/*
+ * layers.h: definitions, and how each layer keeps its target.
+ */
+#ifndef STRATA_LAYERS_H
+#define STRATA_LAYERS_H
+
+#include "base/base.h"
+#include "delta/delta.h"
+#include "registry/registry.h"
+
+/* What a run gives every step. */
+typedef struct StrataRefresh
+{
+	Snapshot	snapshot;
+	TimestampTz as_of;			/* the run time: dates versions */
+	bool		full_rebuild;
+	bool		confirm_shrink;
+} StrataRefresh;
+
+typedef struct StrataRefreshResult
+{
+	StrataDeltaCounts counts;
+	int64		rejected;
+	int64		row_count;		/* of the target afterwards; -1 unknown */
+	char	   *message;		/* anything worth telling; NULL */
+} StrataRefreshResult;
+
+/* Brings the target up to date. The caller holds the model's lock; the room takes the owner's identity itself. */
+extern void strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result);
+
+/* Models besides the given one that its refresh writes to (dimensions it may add inferred members to): ids. */
+extern List *strata_layers_also_written(const StrataModel *model);
+
+/* Defines or changes a model as the caller; returns what happened ("created", "unchanged", ...). */
+typedef struct StrataDefine
+{
+	StrataLayer layer;
+	const char *kind;			/* view | table | date */
+	const char *name;
+	const char *query;
+	Jsonb	   *options;		/* the layer's own */
+	const char *refresh;
+	const char *description;
+	Jsonb	   *columns;
+	List	   *tags;
+} StrataDefine;
+
+extern char *strata_layers_define(const StrataDefine *define);
+
+#endif							/* STRATA_LAYERS_H */

@@ -1,0 +1,188 @@
+/*
+ * layers_dependents.c: views that stand on columns whose shape changes.
+ *
+ * PostgreSQL refuses to retype or drop a column that a view uses. Views of this extension (hidden definition views,
+ * staging models kept as views) step aside and come back in the same transaction, with owner, grants and comments; a user's own view is never
+ * touched: the change is refused and the view named.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "layers/layers_internal.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+typedef struct Suspended
+{
+	char	   *label;
+	char	   *model;			/* whose definition it is, for messages */
+	bool		self;			/* the relation being changed: made anew by the caller */
+	List	   *statements;		/* what brings it back */
+} Suspended;
+
+static const char find_sql[] =
+	"WITH RECURSIVE d (oid, depth) AS ("
+	" SELECT DISTINCT r.ev_class, 1 FROM pg_depend p JOIN pg_rewrite r ON r.oid = p.objid"
+	"  WHERE p.classid = 'pg_rewrite'::regclass AND p.refclassid = 'pg_class'::regclass AND p.refobjid = $1::oid"
+	"    AND r.ev_class <> p.refobjid AND ($2 OR p.refobjsubid IN (SELECT attnum FROM pg_attribute WHERE attrelid = $1::oid AND attname = ANY ($3::name[])))"
+	" UNION"
+	" SELECT r.ev_class, d.depth + 1 FROM d JOIN pg_depend p ON p.refobjid = d.oid JOIN pg_rewrite r ON r.oid = p.objid"
+	"  WHERE p.classid = 'pg_rewrite'::regclass AND p.refclassid = 'pg_class'::regclass AND r.ev_class <> d.oid AND d.depth < 500)"
+	" SELECT c.oid::bigint, format('%I.%I', n.nspname, c.relname), c.relkind = 'v', m.id IS NOT NULL,"
+	"        coalesce(format('%I.%I', m.schema_name, m.relation_name), format('%I.%I', n.nspname, c.relname))"
+	"   FROM (SELECT oid, max(depth) AS depth FROM d GROUP BY oid) AS d"
+	"   JOIN pg_class c ON c.oid = d.oid JOIN pg_namespace n ON n.oid = c.relnamespace"
+	"   LEFT JOIN strata_state.model m ON (m.schema_name = n.nspname AND m.relation_name = c.relname)"
+	"     OR (n.nspname = 'strata_state' AND c.relname = format('m%s_query', m.id))"
+	"  ORDER BY d.depth, 2";
+
+/* Everything that brings a view back as it was. */
+static const char describe_sql[] =
+	"SELECT s FROM ("
+	" SELECT 1 AS o, format('CREATE VIEW %s%s AS %s', $2, coalesce(format(' WITH (%s)', array_to_string(c.reloptions, ', ')), ''),"
+	"   pg_get_viewdef(c.oid)) AS s FROM pg_class c WHERE c.oid = $1::oid"
+	" UNION ALL SELECT 2, format('ALTER VIEW %s OWNER TO %I', $2, pg_get_userbyid(c.relowner)) FROM pg_class c WHERE c.oid = $1::oid"
+	" UNION ALL SELECT 3, format('GRANT %s ON %s TO %s%s', a.privilege_type, $2,"
+	"   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,"
+	"   CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
+	"   FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = $1::oid AND a.grantee <> c.relowner"
+	" UNION ALL SELECT 4, format('GRANT %s (%I) ON %s TO %s', a.privilege_type, t.attname, $2,"
+	"   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)"
+	"   FROM pg_attribute t, aclexplode(t.attacl) a WHERE t.attrelid = $1::oid AND NOT t.attisdropped"
+	" UNION ALL SELECT 5, format('COMMENT ON VIEW %s IS %L', $2, obj_description($1::oid, 'pg_class'))"
+	"   WHERE obj_description($1::oid, 'pg_class') IS NOT NULL"
+	" UNION ALL SELECT 6, format('COMMENT ON COLUMN %s.%I IS %L', $2, t.attname, col_description($1::oid, t.attnum))"
+	"   FROM pg_attribute t WHERE t.attrelid = $1::oid AND t.attnum > 0 AND col_description($1::oid, t.attnum) IS NOT NULL"
+	") AS q ORDER BY o";
+
+static Suspended *
+describe(Oid relid, const char *label, const char *model, bool self)
+{
+	Suspended  *s = palloc0(sizeof(Suspended));
+	StrataArgs	args = {0};
+	StrataRows *rows;
+
+	s->label = pstrdup(label);
+	s->model = pstrdup(model);
+	s->self = self;
+	strata_args_int8(&args, relid);
+	strata_args_text(&args, label);
+	rows = strata_base_keeper_query(describe_sql, &args);
+	for (uint64 i = 0; i < rows->count; i++)
+		s->statements = lappend(s->statements, strata_rows_text(rows, i, 1));
+	return s;
+}
+
+List *
+layers_suspend_dependents(Oid relid, const char *label, const List *columns, bool include_self)
+{
+	StrataArgs	args = {0};
+	StrataRows *rows;
+	List	   *suspended = NIL;
+	List	   *labels = NIL;
+	List	   *foreign = NIL;
+
+	strata_args_int8(&args, relid);
+	strata_args_bool(&args, columns == NIL);
+	strata_args_texts(&args, columns);
+	rows = strata_base_keeper_query(find_sql, &args);
+	if (include_self)
+	{
+		suspended = lappend(suspended, describe(relid, label, label, true));
+		labels = lappend(labels, pstrdup(label));
+	}
+	for (uint64 i = 0; i < rows->count; i++)
+	{
+		char	   *view = strata_rows_text(rows, i, 2);
+
+		if (!strata_rows_bool(rows, i, 3) || !strata_rows_bool(rows, i, 4))
+		{
+			foreign = lappend(foreign, view);
+			continue;
+		}
+		suspended = lappend(suspended, describe(strata_rows_int(rows, i, 1), view, strata_rows_text(rows, i, 5), false));
+		labels = lappend(labels, view);
+	}
+	if (foreign != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot change the columns of %s: views stand on them", label),
+				 errdetail("They are not models, so they are left alone: %s.", strata_base_join(foreign, ", ")),
+				 errhint("Drop them first and create them again afterwards, or keep the columns as they are.")));
+	if (labels != NIL)
+	{
+		StrataIdentity saved;
+
+		strata_base_enter_keeper(&saved);
+		strata_base_execute(psprintf("DROP VIEW %s", strata_base_join(labels, ", ")), NULL);
+		strata_base_leave(&saved);
+	}
+	return suspended;
+}
+
+void
+layers_resume_dependents(List *suspended, const char *label)
+{
+	ListCell   *lc;
+	MemoryContext context = CurrentMemoryContext;
+
+	foreach(lc, suspended)
+	{
+		Suspended  *s = lfirst(lc);
+		ListCell   *st;
+
+		PG_TRY();
+		{
+			StrataIdentity saved;
+
+			strata_base_enter_keeper(&saved);
+			foreach(st, s->statements)
+			{
+				/* the changed relation itself was made by the caller; its owner, grants and comments come back here */
+				if (!(s->self && foreach_current_index(st) == 0))
+					strata_base_execute(lfirst(st), NULL);
+			}
+			strata_base_leave(&saved);
+		}
+		PG_CATCH();
+		{
+			ErrorData  *edata;
+
+			MemoryContextSwitchTo(context);
+			edata = CopyErrorData();
+			if (s->self)
+				PG_RE_THROW();
+			FlushErrorState();
+			ereport(ERROR,
+					(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+					 errmsg("cannot change %s so: model %s would break", label, s->model),
+					 errdetail("%s", edata->message),
+					 errhint("Change the definition of %s first, or both in one strata.define_all().", s->model)));
+		}
+		PG_END_TRY();
+	}
+}
+
+/* ---- hidden definition views ---- */
+
+void
+layers_keeper_ddl(const char *sql)
+{
+	StrataIdentity saved;
+
+	strata_base_enter_keeper(&saved);
+	strata_base_execute(sql, NULL);
+	strata_base_leave(&saved);
+}
+
+void
+layers_create_query_view(const StrataModel *model, const char *resolved, Oid owner)
+{
+	char	   *view = strata_registry_state_relation(model->id, "query");
+
+	if (OidIsValid(get_relname_relid(psprintf("m%d_query", model->id), get_namespace_oid("strata_state", false))))
+		layers_keeper_ddl(psprintf("DROP VIEW %s", view));
+	layers_keeper_ddl(psprintf("CREATE VIEW %s AS %s", view, resolved));
+	layers_keeper_ddl(psprintf("ALTER VIEW %s OWNER TO %s", view, quote_identifier(GetUserNameFromId(owner, false))));
+}

@@ -1,0 +1,141 @@
+#ifndef STRATA_LAYERS_INTERNAL_H
+#define STRATA_LAYERS_INTERNAL_H
+
+#include "layers/layers.h"
+#include "lineage/lineage.h"
+#include "nodes/parsenodes.h"
+
+/* A column of the query, as analyzed. */
+typedef struct QueryColumn
+{
+	char	   *name;
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+} QueryColumn;
+
+/* A column the target shall have. */
+typedef struct TargetColumn
+{
+	char	   *name;
+	char	   *type;			/* for DDL, without collation */
+	Oid			type_oid;
+	int32		typmod;
+	Oid			collation;
+	const char *role;
+	bool		added;			/* set while an existing target is changed */
+} TargetColumn;
+
+typedef struct Definition
+{
+	StrataModel *model;			/* as it shall be */
+	StrataModel *old;			/* as it is; NULL for a new one */
+	Query	   *query;
+	char	   *resolved;		/* the query as PostgreSQL resolved it, names qualified */
+	StrataLineage *lineage;
+	List	   *query_columns;	/* QueryColumn * */
+	List	   *columns;		/* TargetColumn *: filled by the layer */
+	List	   *key;			/* names: primary key of the target; NIL none */
+	List	   *dependencies;	/* StrataDependency *: from the query; a layer may add */
+	List	   *edges;			/* StrataLineageRow *: likewise */
+	char	   *rejects;		/* staging as a view: the query of its rejected rows */
+	char	   *table_constraints; /* ", CHECK (...)" clauses of a new target; NULL none */
+	char	   *partition_clause;	/* " PARTITION BY ..." of a new target; NULL none */
+	List	   *changes;		/* char *: what differs from the old definition, in words */
+} Definition;
+
+typedef struct LayerRoutine
+{
+	/* Checks options against the query's columns; fills columns and key. */
+	void		(*validate) (Definition *def);
+	/* After the target exists: constraints, helper relations. NULL: nothing. As the owner. */
+	void		(*created) (Definition *def);
+	/* After an existing target was given its new columns. NULL: nothing. As the owner. */
+	void		(*changed) (Definition *def);
+	/* As the owner, under the run's snapshot. */
+	void		(*refresh) (StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result);
+} LayerRoutine;
+
+extern const LayerRoutine layers_staging;
+extern const LayerRoutine layers_dimension;
+extern const LayerRoutine layers_date_dimension;
+extern const LayerRoutine layers_fact;
+extern const LayerRoutine layers_mart;
+extern const LayerRoutine *layers_routine(const StrataModel *model);
+
+/* layers_target.c: the target relation and its columns */
+extern TargetColumn *layers_column(const char *name, Oid type, int32 typmod, Oid collation, const char *role);
+extern TargetColumn *layers_query_column(const QueryColumn *column, const char *role);
+extern char *layers_column_ddl(const TargetColumn *column);
+extern QueryColumn *layers_find_column(const List *query_columns, const char *name);
+/* Every name must be a column of the query: error naming the option and the nearest column. */
+extern void layers_require_columns(const Definition *def, const List *names, const char *option);
+extern void layers_require_equality(const Definition *def, const List *names, const char *option);
+extern void layers_create_target(Definition *def);
+extern void layers_change_target(Definition *def);
+extern void layers_comment(const Definition *def);
+extern List *layers_target_columns(Oid relid);	/* TargetColumn * as the catalog has them */
+extern List *layers_names(const List *target_columns);
+extern void layers_set_primary_key(const StrataModel *model, const List *key);
+extern List *layers_primary_key(Oid relid);
+
+/* layers_table.c */
+extern bool layers_same_names(const List *a, const List *b);
+extern void layers_refresh_table(StrataModel *model, List *key, const char *key_word, const StrataRefresh *refresh,
+								 StrataRefreshResult *result);
+/* query: the target's columns in the target's order. primary_key: the part of key that the table can enforce, or NIL. */
+extern void layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List *key, List *primary_key,
+								 const char *key_word, const StrataRefresh *refresh, StrataRefreshResult *result);
+extern void layers_check_foreign_keys(Definition *def);
+extern void layers_apply_foreign_keys(const StrataModel *model);
+extern void layers_drop_references(const StrataModel *model);
+extern void layers_add_reference(const StrataModel *model, const char *column, const StrataModel *target,
+								 const char *target_column);
+
+/* layers_dependents.c: views that stand on a relation whose shape changes */
+extern List *layers_suspend_dependents(Oid relid, const char *label, const List *columns, bool include_self);
+extern void layers_resume_dependents(List *suspended, const char *label);
+
+/* layers_dependents.c: hidden relations */
+extern void layers_create_query_view(const StrataModel *model, const char *resolved, Oid owner);
+extern void layers_keeper_ddl(const char *sql);	/* constant-shaped DDL on hidden relations, as the keeper */
+
+/* layers_dimension*.c */
+typedef struct DimensionSpec
+{
+	StrataModel *model;
+	char	   *surrogate;
+	List	   *key;			/* natural key columns */
+	List	   *history;
+	List	   *fixed;
+	List	   *overwrite;
+	char	   *effective_from; /* NULL: versions are dated by the run time */
+	char	   *operation;		/* NULL: the query is an extract, not a feed of changes */
+	char	   *sequence;
+	char	   *deletes;		/* ignore | close | mark */
+	double		max_shrink;
+	List	   *columns;		/* all kept query columns, in order */
+	char	   *time_type;		/* timestamptz | timestamp | date: the type of valid_from */
+	char	   *keys;			/* strata_state.m<id>_keys */
+	char	   *log;			/* strata_state.m<id>_log */
+} DimensionSpec;
+
+extern int	layers_position(const List *names, const char *name);
+extern List *layers_without(const List *names, const List *unwanted);
+extern char *layers_rowset_columns(const StrataRowSet *set, const char *prefix);
+extern void layers_dimension_need_gist(void);
+extern void layers_dimension_check_change(Definition *def);
+extern void layers_dimension_change_log(Definition *def, const DimensionSpec *old);
+extern DimensionSpec *layers_dimension_spec(StrataModel *model);
+extern void layers_dimension_refresh_runtime(DimensionSpec *spec, const StrataRefresh *refresh, StrataRefreshResult *result);
+extern void layers_dimension_refresh_log(DimensionSpec *spec, const StrataRefresh *refresh, StrataRefreshResult *result);
+extern StrataRowSet *layers_dimension_extract(DimensionSpec *spec, const List *key, const StrataRefresh *refresh,
+											  StrataRefreshResult *result);
+extern void layers_dimension_guard(const DimensionSpec *spec, int64 gone, int64 current, const StrataRefresh *refresh);
+extern char *layers_list(const List *names, const char *prefix, const char *separator);	/* p.a, p.b */
+extern char *layers_equal(const List *names, const char *a, const char *b);	/* a.x = b.x AND ... */
+/* "a.x IS DISTINCT FROM b.x OR ..." by value; "false" for none */
+extern char *layers_distinct(const StrataModel *model, const List *names, const char *a, const char *b);
+extern char *layers_image_differs(const List *names, const char *a, const char *b);
+
+#endif

@@ -1,0 +1,352 @@
+/*
+ * layers_staging.c: staging, a view or a table; with rules, rows that break one stand in <model>__rejected with the
+ * reason and the source row.
+ *
+ * With rules the query is kept with two more columns, strata_rejected (the reasons, or NULL) and strata_source. The
+ * model is the rows without a reason, the rejects are the others: no row is in neither and none is in both.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "layers/layers_internal.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+
+static const StrataOption options[] = {
+	{"key", STRATA_OPTION_TEXTS},
+	{"rules", STRATA_OPTION_OBJECT},
+	{"reject_failed_casts", STRATA_OPTION_BOOL},
+};
+
+static bool
+has_rejects(const StrataModel *m)
+{
+	return strata_option_names(strata_option_object(m->options, "rules")) != NIL ||
+		strata_option_bool(m->options, "reject_failed_casts", false);
+}
+
+static char *
+rejects_name(const StrataModel *m)
+{
+	char	   *name = psprintf("%s__rejected", m->name);
+
+	strata_base_check_identifier(name, "the table of rejected rows");
+	return name;
+}
+
+static char *
+rejects_label(const StrataModel *m)
+{
+	return strata_base_label(m->schema, rejects_name(m));
+}
+
+/* A rule is one boolean expression over the query's columns: parsed alone, so nothing can follow it. */
+static void
+check_rule(const Definition *def, const char *name, const char *expression)
+{
+	List	   *parsed = raw_parser(expression, RAW_PARSE_PLPGSQL_EXPR);
+	SelectStmt *s = (SelectStmt *) ((RawStmt *) linitial(parsed))->stmt;
+
+	if (list_length(parsed) != 1 || list_length(s->targetList) != 1 || s->fromClause || s->whereClause || s->groupClause ||
+		s->havingClause || s->windowClause || s->sortClause || s->limitCount || s->limitOffset || s->lockingClause || s->op ||
+		s->distinctClause || s->intoClause || s->withClause || ((ResTarget *) linitial(s->targetList))->name)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("rule \"%s\" of model %s is not one expression", name, def->model->label),
+				 errdetail("It reads: %s", expression),
+				 errhint("Write a condition over the columns of the query, such as \"montant >= 0\".")));
+}
+
+typedef struct CastWalk
+{
+	List	   *errors;			/* Node *: one cast_error() call per try_cast() */
+} CastWalk;
+
+static bool
+find_casts(Node *node, CastWalk *walk)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, FuncCall) && strcmp(strVal(llast(((FuncCall *) node)->funcname)), "try_cast") == 0 &&
+		list_length(((FuncCall *) node)->args) == 2)
+	{
+		FuncCall   *call = copyObject((FuncCall *) node);
+
+		call->funcname = list_make2(makeString("strata"), makeString("cast_error"));
+		walk->errors = lappend(walk->errors, call);
+	}
+	if (IsA(node, SelectStmt))
+		return false;			/* a subquery's casts are its own */
+	return raw_expression_tree_walker(node, find_casts, walk);
+}
+
+static Node *
+call(const char *name, List *args)
+{
+	return (Node *) makeFuncCall(list_make2(makeString("pg_catalog"), makeString(pstrdup(name))), args,
+								 COERCE_EXPLICIT_CALL, -1);
+}
+
+static Node *
+text_node(const char *text)
+{
+	A_Const    *c = makeNode(A_Const);
+
+	c->val.sval.type = T_String;
+	c->val.sval.sval = pstrdup(text);
+	c->location = -1;
+	return (Node *) c;
+}
+
+/* alias -> to_jsonb(alias) for the tables of a FROM item */
+static void
+source_items(Node *item, List **pairs)
+{
+	char	   *alias = NULL;
+
+	if (IsA(item, JoinExpr))
+	{
+		source_items(((JoinExpr *) item)->larg, pairs);
+		source_items(((JoinExpr *) item)->rarg, pairs);
+		return;
+	}
+	if (IsA(item, RangeVar))
+		alias = ((RangeVar *) item)->alias ? ((RangeVar *) item)->alias->aliasname : ((RangeVar *) item)->relname;
+	else if (IsA(item, RangeSubselect) && ((RangeSubselect *) item)->alias)
+		alias = ((RangeSubselect *) item)->alias->aliasname;
+	if (alias != NULL)
+	{
+		ColumnRef  *row = makeNode(ColumnRef);
+
+		row->fields = list_make1(makeString(pstrdup(alias)));
+		row->location = -1;
+		*pairs = lappend(*pairs, text_node(alias));
+		*pairs = lappend(*pairs, call("to_jsonb", list_make1(row)));
+	}
+}
+
+static void
+add_target(SelectStmt *select, const char *name, Node *value)
+{
+	ResTarget  *target = makeNode(ResTarget);
+
+	target->name = pstrdup(name);
+	target->val = value;
+	target->location = -1;
+	select->targetList = lappend(select->targetList, target);
+}
+
+static bool
+is_plain(const SelectStmt *s)
+{
+	return s->op == SETOP_NONE && s->valuesLists == NIL && s->groupClause == NIL && s->distinctClause == NIL &&
+		s->havingClause == NULL && s->limitCount == NULL && s->limitOffset == NULL;
+}
+
+/* The query with strata_casts and strata_row beside its columns; NULL when its rows have no one source row. */
+static char *
+query_with_source(Definition *def, bool casts)
+{
+	RawStmt    *raw = linitial(raw_parser(def->model->query, RAW_PARSE_DEFAULT));
+	SelectStmt *select = (SelectStmt *) raw->stmt;
+	CastWalk	walk = {NIL};
+	List	   *pairs = NIL;
+	ListCell   *lc;
+	Query	   *query;
+	StrataIdentity saved;
+	char	   *text;
+
+	if (!is_plain(select) || def->query->hasAggs || def->query->hasWindowFuncs || def->query->hasTargetSRFs)
+	{
+		if (casts)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("reject_failed_casts of model %s needs a plain SELECT", def->model->label),
+					 errdetail("A row of a grouped, distinct, limited or united query has no one source row."),
+					 errhint("Convert in one staging model, and group in the next.")));
+		return NULL;
+	}
+	foreach(lc, select->fromClause)
+		source_items(lfirst(lc), &pairs);
+	if (casts)
+		find_casts((Node *) select->targetList, &walk);
+	if (casts && walk.errors == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("reject_failed_casts of model %s: its query uses no strata.try_cast", def->model->label),
+				 errhint("Convert with strata.try_cast(column, NULL::type) what may fail.")));
+	add_target(select, "strata_casts", walk.errors == NIL ? text_node("")
+			   : call("concat_ws", lcons(text_node("; "), walk.errors)));
+	add_target(select, "strata_row",
+			   list_length(pairs) == 2 ? lsecond(pairs) : pairs == NIL ? call("to_jsonb", list_make1(text_node("")))
+			   : call("jsonb_build_object", pairs));
+	query = parse_analyze_fixedparams(raw, def->model->query, NULL, 0, NULL);
+	strata_base_enter_keeper(&saved);
+	text = pg_get_querydef(query, false);
+	strata_base_leave(&saved);
+	return text;
+}
+
+static void
+resolve_with_rejects(Definition *def)
+{
+	StrataModel *m = def->model;
+	Jsonb	   *rules = strata_option_object(m->options, "rules");
+	char	   *inner = query_with_source(def, strata_option_bool(m->options, "reject_failed_casts", false));
+	char	   *columns = layers_list(layers_names(def->columns), "q", ", ");
+	StringInfoData reason;
+	ListCell   *lc;
+
+	initStringInfo(&reason);
+	appendStringInfo(&reason, "nullif(concat_ws('; ', %s", inner ? "nullif(q.strata_casts, '')" : "NULL");
+	foreach(lc, strata_option_names(rules))
+	{
+		char	   *name = lfirst(lc);
+		char	   *expression = strata_option_text(rules, name);
+
+		if (expression == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("rule \"%s\" of model %s has no expression", name, m->label),
+					 errhint("Write {\"rule name\": \"condition\"}.")));
+		check_rule(def, name, expression);
+		appendStringInfo(&reason, ",\n CASE WHEN NOT (%s\n) THEN %s END", expression,
+						 strata_base_literal(psprintf("%s: not (%s)", name, expression)));
+	}
+	appendStringInfoString(&reason, "), '')");
+	def->resolved = psprintf("SELECT %s, r.strata_rejected,\n CASE WHEN r.strata_rejected IS NOT NULL THEN %s END AS strata_source\n"
+							 "FROM (%s) AS q\nCROSS JOIN LATERAL (SELECT %s AS strata_rejected) AS r",
+							 columns, inner ? "q.strata_row" : psprintf("to_jsonb(q)"), inner ? inner : def->resolved, reason.data);
+	/* resolved anew as a whole, so that the rules' names are found as the query's are */
+	{
+		RawStmt    *raw = linitial(raw_parser(def->resolved, RAW_PARSE_DEFAULT));
+		Query	   *query = parse_analyze_fixedparams(raw, def->resolved, NULL, 0, NULL);
+		StrataIdentity saved;
+
+		strata_base_enter_keeper(&saved);
+		def->resolved = pg_get_querydef(query, false);
+		strata_base_leave(&saved);
+	}
+}
+
+static char *
+rejects_query(const Definition *def)
+{
+	return psprintf("SELECT q.strata_rejected AS reason, q.strata_source AS source_row FROM (%s) AS q WHERE q.strata_rejected IS NOT NULL",
+					def->resolved);
+}
+
+static void
+validate(Definition *def)
+{
+	StrataModel *m = def->model;
+	List	   *key = strata_option_texts(m->options, "key");
+	ListCell   *lc;
+
+	strata_base_check_options(m->options, options, lengthof(options), psprintf("staging model %s", m->label));
+	layers_require_columns(def, key, "key");
+	layers_require_equality(def, key, "key");
+	if (key != NIL && strcmp(m->kind, "view") == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("staging model %s is a view: a view has no key", m->label),
+				 errhint("Say materialized => 'table', or leave key out and use define_check(..., 'unique').")));
+	foreach(lc, def->query_columns)
+	{
+		QueryColumn *c = lfirst(lc);
+
+		if (strncmp(c->name, "strata_", 7) == 0 && has_rejects(m))
+			ereport(ERROR,
+					(errcode(ERRCODE_RESERVED_NAME),
+					 errmsg("column \"%s\" of model %s has a reserved name", c->name, m->label),
+					 errhint("Names that begin with strata_ are used for rejected rows; rename it with AS.")));
+		def->columns = lappend(def->columns,
+							   layers_query_column(c, strata_base_list_has(key, c->name) ? "key" : "attribute"));
+	}
+	def->key = key;
+	if (!has_rejects(m))
+		return;
+	resolve_with_rejects(def);
+	if (strcmp(m->kind, "view") == 0)
+	{
+		def->rejects = rejects_query(def);
+		def->resolved = psprintf("SELECT %s FROM (%s) AS q WHERE q.strata_rejected IS NULL",
+								 layers_list(layers_names(def->columns), "q", ", "), def->resolved);
+	}
+}
+
+static void
+created(Definition *def)
+{
+	StrataModel *m = def->model;
+	Oid			existing;
+	bool		view = strcmp(m->kind, "view") == 0;
+
+	existing = has_rejects(m) || (def->old && has_rejects(def->old))
+		? get_relname_relid(rejects_name(m), get_namespace_oid(m->schema, false)) : InvalidOid;
+	if (!has_rejects(m))
+	{
+		if (OidIsValid(existing))
+			strata_base_execute(psprintf("DROP %s %s", view ? "VIEW" : "TABLE", rejects_label(m)), NULL);
+		return;
+	}
+	if (OidIsValid(existing) && def->old == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE), errmsg("relation %s exists already", rejects_label(m)),
+				 errhint("Model %s keeps its rejected rows under that name: rename or drop what is there.", m->label)));
+	if (view)
+		strata_base_execute(psprintf("CREATE OR REPLACE VIEW %s AS %s", rejects_label(m), def->rejects), NULL);
+	else if (!OidIsValid(existing))
+		strata_base_execute(psprintf("CREATE TABLE %s (reason text, source_row jsonb)", rejects_label(m)), NULL);
+	if (!OidIsValid(existing))
+		strata_base_execute(psprintf("COMMENT ON %s %s IS %s", view ? "VIEW" : "TABLE", rejects_label(m),
+									 strata_base_literal(psprintf("Rows that model %s refused, with the reason.", m->label))),
+							NULL);
+}
+
+static void
+refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	List	   *key = strata_option_texts(model->options, "key");
+	List	   *columns;
+	StrataRowSet *rows;
+	StrataRefreshResult rejected = {{0}};
+	StrataDeltaTarget t = {0};
+
+	if (strcmp(model->kind, "view") == 0)
+	{
+		result->row_count = -1;
+		return;
+	}
+	if (!has_rejects(model))
+	{
+		layers_refresh_table(model, key, "key", refresh, result);
+		return;
+	}
+	columns = layers_names(layers_target_columns(model->relid));
+	rows = strata_base_run_rowset("staging_rows", psprintf("SELECT %s, q.strata_rejected, q.strata_source FROM %s AS q",
+														   layers_list(columns, "q", ", "), model->query_view),
+								  NULL, refresh->snapshot, NIL);
+	layers_refresh_query(model, psprintf("SELECT %s FROM staging_rows AS q WHERE q.strata_rejected IS NULL",
+										 layers_list(columns, "q", ", ")),
+						 list_make1(rows), key, key, "key", refresh, result);
+	t.relid = get_relname_relid(rejects_name(model), get_namespace_oid(model->schema, false));
+	if (!OidIsValid(t.relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table %s of rejected rows is missing", rejects_label(model)),
+				 errhint("Define model %s again.", model->label)));
+	t.label = rejects_label(model);
+	t.columns = list_make2(pstrdup("reason"), pstrdup("source_row"));
+	strata_delta_apply(&t, "SELECT q.strata_rejected, q.strata_source FROM staging_rows AS q WHERE q.strata_rejected IS NOT NULL",
+					   NULL, refresh->snapshot, list_make1(rows), &rejected.counts);
+	result->rejected = rejected.counts.rows_in;
+	strata_rowset_free(rows);
+}
+
+const LayerRoutine layers_staging = {validate, created, created, refresh};

@@ -1,0 +1,218 @@
+/*
+ * layers_table.c: what staging tables, facts and marts share: rows kept equal to a query, and foreign keys for BI tools.
+ *
+ * Foreign keys are metadata here: the keys hold because the refresh that writes them looks them up, in the run that
+ * keeps both sides. Enforcing them row by row would only forbid the order in which a run works (a version of a dimension may go before its
+ * facts are re-keyed). PostgreSQL 18 says that as NOT ENFORCED; before, the constraint is NOT VALID with its triggers off.
+ */
+#include "postgres.h"
+
+#include "base/compat.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "commands/defrem.h"
+#include "layers/layers_internal.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+char *
+layers_list(const List *names, const char *prefix, const char *separator)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, names)
+		appendStringInfo(&buf, "%s%s%s%s", foreach_current_index(lc) > 0 ? separator : "", prefix, prefix[0] ? "." : "",
+						 quote_identifier(lfirst(lc)));
+	return buf.data;
+}
+
+char *
+layers_equal(const List *names, const char *a, const char *b)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	foreach(lc, names)
+		appendStringInfo(&buf, "%s%s.%s = %s.%s", foreach_current_index(lc) > 0 ? " AND " : "", a,
+						 quote_identifier(lfirst(lc)), b, quote_identifier(lfirst(lc)));
+	return buf.data;
+}
+
+bool
+layers_same_names(const List *a, const List *b)
+{
+	if (list_length(a) != list_length(b))
+		return false;
+	for (int i = 0; i < list_length(a); i++)
+		if (strcmp(list_nth(a, i), list_nth(b, i)) != 0)
+			return false;
+	return true;
+}
+
+void
+layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List *key, List *primary_key, const char *key_word,
+					 const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	StrataDeltaTarget t = {0};
+	bool		new_key = !layers_same_names(layers_primary_key(model->relid), primary_key);
+
+	t.relid = model->relid;
+	t.label = model->label;
+	t.columns = layers_names(layers_target_columns(model->relid));
+	t.key = key;
+	t.key_word = key_word;
+	t.rebuild = refresh->full_rebuild;
+	if (new_key)
+	{
+		/* the rows that are there were unique under another key: compare them as a multiset, once */
+		layers_set_primary_key(model, NIL);
+		t.key = NIL;
+	}
+	strata_delta_apply(&t, query, NULL, refresh->snapshot, rowsets, &result->counts);
+	if (new_key && primary_key != NIL)
+		layers_set_primary_key(model, primary_key);
+	result->row_count = result->counts.rows_in;
+}
+
+void
+layers_refresh_table(StrataModel *model, List *key, const char *key_word, const StrataRefresh *refresh,
+					 StrataRefreshResult *result)
+{
+	List	   *columns = layers_names(layers_target_columns(model->relid));
+
+	layers_refresh_query(model, psprintf("SELECT %s FROM %s AS q", layers_list(columns, "q", ", "), model->query_view), NIL,
+						 key, key, key_word, refresh, result);
+}
+
+/* ---- foreign keys ---- */
+
+typedef struct Reference
+{
+	char	   *column;
+	StrataModel *target;
+	char	   *target_column;
+} Reference;
+
+static List *
+mart_references(const StrataModel *model)
+{
+	Jsonb	   *keys = strata_option_object(model->options, "foreign_keys");
+	List	   *references = NIL;
+	ListCell   *lc;
+
+	foreach(lc, strata_option_names(keys))
+	{
+		Reference  *r = palloc0(sizeof(Reference));
+		char	   *name = strata_option_text(keys, lfirst(lc));
+		List	   *key;
+
+		r->column = lfirst(lc);
+		if (name == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("foreign_keys of %s: \"%s\" must name a model", model->label, r->column),
+					 errhint("Write {\"column\": \"schema.model\"}.")));
+		r->target = strata_registry_get(name, psprintf("foreign_keys of %s", model->label));
+		key = layers_primary_key(r->target->relid);
+		if (list_length(key) != 1)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_FOREIGN_KEY),
+					 errmsg("foreign_keys of %s: %s has no key of one column", model->label, r->target->label),
+					 errhint("Refer to a dimension, or to a model whose key is one column.")));
+		r->target_column = linitial(key);
+		references = lappend(references, r);
+	}
+	return references;
+}
+
+void
+layers_check_foreign_keys(Definition *def)
+{
+	ListCell   *lc;
+
+	layers_require_columns(def, strata_option_names(strata_option_object(def->model->options, "foreign_keys")), "foreign_keys");
+	foreach(lc, mart_references(def->model))
+	{
+		Reference  *r = lfirst(lc);
+		QueryColumn *c = layers_find_column(def->query_columns, r->column);
+		Oid			type = get_atttype(r->target->relid, get_attnum(r->target->relid, r->target_column));
+
+		if (c->type != type)
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("foreign_keys of %s: column \"%s\" is %s, the key of %s is %s", def->model->label, r->column,
+							format_type_be(c->type), r->target->label, format_type_be(type)),
+					 errhint("Cast the column in the query.")));
+	}
+}
+
+static void
+drop_old(const StrataModel *model)
+{
+	StrataArgs	args = {0};
+	StrataRows *rows;
+
+	strata_args_int8(&args, model->relid);
+	rows = strata_base_keeper_query("SELECT conname FROM pg_constraint WHERE conrelid = $1::oid AND contype = 'f'"
+									" AND conname ~ '_strata_fkey[0-9]*$' AND conparentid = 0",
+									&args);
+	for (uint64 i = 0; i < rows->count; i++)
+		layers_keeper_ddl(psprintf("ALTER TABLE %s DROP CONSTRAINT %s", model->label,
+								   strata_base_quote(strata_rows_text(rows, i, 1))));
+}
+
+/* PostgreSQL before 18 has no NOT ENFORCED: switch the constraint's triggers off on both sides. */
+static void
+silence(const StrataModel *model, const char *constraint)
+{
+	StrataArgs	args = {0};
+	StrataRows *rows;
+
+	strata_args_int8(&args, model->relid);
+	strata_args_text(&args, constraint);
+	rows = strata_base_keeper_query("SELECT format('ALTER TABLE %I.%I DISABLE TRIGGER %I', n.nspname, c.relname, t.tgname)"
+									" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+									" WHERE t.tgconstraint IN (WITH RECURSIVE f (oid) AS ("
+									"   SELECT oid FROM pg_constraint WHERE conrelid = $1::oid AND conname = $2::name"
+									"   UNION ALL SELECT k.oid FROM pg_constraint k JOIN f ON k.conparentid = f.oid) SELECT oid FROM f)"
+									" AND t.tgenabled <> 'D' AND c.relkind <> 'p'",
+									&args);
+	for (uint64 i = 0; i < rows->count; i++)
+		layers_keeper_ddl(strata_rows_text(rows, i, 1));
+}
+
+void
+layers_add_reference(const StrataModel *model, const char *column, const StrataModel *target, const char *target_column)
+{
+	char	   *name = makeObjectName(column, NULL, "strata_fkey");
+	bool		partitioned = get_rel_relkind(model->relid) == RELKIND_PARTITIONED_TABLE;
+
+	layers_keeper_ddl(psprintf("ALTER TABLE %s ADD CONSTRAINT %s FOREIGN KEY (%s) REFERENCES %s (%s)%s", model->label,
+							   strata_base_quote(name), strata_base_quote(column), target->label,
+							   strata_base_quote(target_column), partitioned ? "" : STRATA_FOREIGN_KEY_UNCHECKED));
+	if (!STRATA_HAS_NOT_ENFORCED || partitioned)
+		silence(model, name);
+}
+
+void
+layers_drop_references(const StrataModel *model)
+{
+	drop_old(model);
+}
+
+void
+layers_apply_foreign_keys(const StrataModel *model)
+{
+	ListCell   *lc;
+
+	drop_old(model);
+	foreach(lc, mart_references(model))
+	{
+		Reference  *r = lfirst(lc);
+
+		layers_add_reference(model, r->column, r->target, r->target_column);
+	}
+}

@@ -1,0 +1,231 @@
+/*
+ * runs.c: one run.
+ *
+ * Order of things, and why: choose the models; lock them in the order of their ids (so that two runs never wait for each
+ * other); only then take the snapshot, so that it holds what the run before us committed; refresh in topological order; check every model that has
+ * checks; record. Everything is in the caller's transaction: nobody sees a row of it before it commits.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "checks/checks.h"
+#include "executor/instrument.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "plan/plan.h"
+#include "portability/instr_time.h"
+#include "runs/runs_internal.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+static int
+by_id(const ListCell *a, const ListCell *b)
+{
+	return lfirst_int(a) - lfirst_int(b);
+}
+
+static void
+lock_models(const List *steps, bool wait)
+{
+	List	   *ids = NIL;
+	ListCell   *lc;
+
+	foreach(lc, steps)
+	{
+		StrataModel *m = ((StrataPlanStep *) lfirst(lc))->model;
+
+		ids = list_append_unique_int(ids, m->id);
+		ids = list_concat_unique_int(ids, strata_layers_also_written(m));
+	}
+	list_sort(ids, by_id);
+	foreach(lc, ids)
+	{
+		StrataModel *m;
+
+		if (strata_registry_lock(lfirst_int(lc), wait))
+			continue;
+		m = strata_registry_model_by_id(lfirst_int(lc));
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE), errmsg("model %s is being refreshed by another session", m ? m->label : "(dropped)"),
+				 errhint("Run it again later, or with wait => true.")));
+	}
+}
+
+static double
+elapsed_ms(instr_time start)
+{
+	instr_time	now;
+
+	INSTR_TIME_SET_CURRENT(now);
+	INSTR_TIME_SUBTRACT(now, start);
+	return INSTR_TIME_GET_MILLISEC(now);
+}
+
+/*
+ * Under REPEATABLE READ the snapshot may be older than the last refresh of another session, whose rows it does not see: writing
+ * on top of them would double them. Touching the model's row under the snapshot raises a serialization failure then.
+ */
+static void
+check_not_overtaken(const StrataModel *model, Snapshot snapshot)
+{
+	StrataArgs	args = {0};
+	StrataIdentity saved;
+
+	if (!IsolationUsesXactSnapshot())
+		return;
+	strata_args_int4(&args, model->id);
+	strata_base_enter_keeper(&saved);
+	strata_base_run("UPDATE strata_state.model SET last_run = last_run WHERE id = $1", &args, snapshot, NIL);
+	strata_base_leave(&saved);
+}
+
+static void
+run_step(Run *run, RunStep *step)
+{
+	StrataRefresh refresh = {run->snapshot, run->request.as_of, run->request.full_rebuild, run->request.confirm_shrink};
+	StrataModel *model = step->plan->model;
+	instr_time	start;
+	StrataDeltaCounts *c = &step->result.counts;
+	ErrorContextCallback context;
+
+	INSTR_TIME_SET_CURRENT(start);
+	context.callback = runs_error_context;
+	context.arg = model->label;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	check_not_overtaken(model, run->snapshot);
+	strata_layers_refresh(model, &refresh, &step->result);
+	step->outcomes = strata_checks_run(model, run->snapshot, run->request.as_of);
+	error_context_stack = context.previous;
+	step->ms = elapsed_ms(start);
+	step->message = step->result.message;
+	step->status = c->inserted + c->updated + c->deleted > 0 || model->applied_version == 0 ? "succeeded" : "unchanged";
+}
+
+void
+runs_error_context(void *arg)
+{
+	errcontext("refresh of model %s", (char *) arg);
+}
+
+static void
+count_failures(Run *run, RunStep *step)
+{
+	ListCell   *lc;
+
+	foreach(lc, step->outcomes)
+	{
+		StrataCheckOutcome *o = lfirst(lc);
+
+		if (strcmp(o->status, "failed") == 0 || (strcmp(o->status, "error") == 0 && strcmp(o->severity, "error") == 0))
+		{
+			run->failed_checks++;
+			step->status = "failed";
+		}
+	}
+}
+
+Run *
+runs_execute(const RunRequest *request)
+{
+	Run		   *run = palloc0(sizeof(Run));
+	List	   *plan = strata_plan_make(request->models, request->exclude, request->full_rebuild);
+	ListCell   *lc;
+
+	run->request = *request;
+	foreach(lc, plan)
+		strata_registry_require_owner(((StrataPlanStep *) lfirst(lc))->model, "refresh");
+	lock_models(plan, request->wait);
+	/* what was waited for may have changed definitions: choose again, now that they stand still */
+	plan = strata_plan_make(request->models, request->exclude, request->full_rebuild);
+	/* after the locks, so that run times of one model follow each other */
+	if (run->request.as_of == 0)
+		run->request.as_of = GetCurrentTimestamp();
+	CommandCounterIncrement();
+	run->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	foreach(lc, plan)
+	{
+		RunStep    *step = palloc0(sizeof(RunStep));
+		MemoryContext context;
+
+		CHECK_FOR_INTERRUPTS();
+		step->plan = lfirst(lc);
+		run->steps = lappend(run->steps, step);
+		context = CurrentMemoryContext;
+		run_step(run, step);
+		MemoryContextSwitchTo(context);
+		count_failures(run, step);
+	}
+	UnregisterSnapshot(run->snapshot);
+	run->snapshot = NULL;
+	return run;
+}
+
+char *
+runs_check_summary(const RunStep *step)
+{
+	int			passed = 0;
+	int			warned = 0;
+	int			failed = 0;
+	ListCell   *lc;
+	StringInfoData buf;
+
+	foreach(lc, step->outcomes)
+	{
+		const char *status = ((StrataCheckOutcome *) lfirst(lc))->status;
+
+		if (strcmp(status, "passed") == 0 || strcmp(status, "skipped") == 0)
+			passed++;
+		else if (strcmp(status, "warned") == 0)
+			warned++;
+		else
+			failed++;
+	}
+	if (passed + warned + failed == 0)
+		return NULL;
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%d passed", passed);
+	if (warned > 0)
+		appendStringInfo(&buf, ", %d warned", warned);
+	if (failed > 0)
+		appendStringInfo(&buf, ", %d failed", failed);
+	return buf.data;
+}
+
+char *
+runs_failure_detail(const Run *run)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+	int			shown = 0;
+
+	initStringInfo(&buf);
+	foreach(lc, run->steps)
+	{
+		RunStep    *step = lfirst(lc);
+		ListCell   *lc2;
+
+		foreach(lc2, step->outcomes)
+		{
+			StrataCheckOutcome *o = lfirst(lc2);
+
+			if (strcmp(o->status, "failed") != 0 && strcmp(o->status, "error") != 0)
+				continue;
+			if (++shown > 20)
+				continue;
+			appendStringInfo(&buf, "%s%s: check %s: %s", buf.len > 0 ? "\n" : "", step->plan->model->label, o->name,
+							 o->message ? o->message : psprintf(INT64_FORMAT " rows", o->failures));
+			if (o->sample)
+			{
+				char	   *rows = JsonbToCString(NULL, &o->sample->root, VARSIZE(o->sample));
+
+				appendStringInfo(&buf, "; rows: %s%s", pnstrdup(rows, pg_mbcliplen(rows, strlen(rows), 400)), strlen(rows) > 400 ? "..." : "");
+			}
+		}
+	}
+	if (shown > 20)
+		appendStringInfo(&buf, "\nand %d more", shown - 20);
+	return buf.data;
+}
