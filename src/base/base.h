@@ -21,20 +21,20 @@
 
 typedef struct StrataIdentity
 {
-	Oid			userid;
-	int			sec_context;
-	int			guc_level;
+	Oid userid;
+	int sec_context;
+	int guc_level;
 } StrataIdentity;
 
 /* The settings that can change what a query means; a model keeps those it was defined under. */
 typedef struct StrataSettings
 {
-	char	   *time_zone;
-	char	   *date_style;
-	char	   *interval_style;
+	char *time_zone;
+	char *date_style;
+	char *interval_style;
 } StrataSettings;
 
-extern Oid	strata_base_keeper(void);
+extern Oid strata_base_keeper(void);
 extern void strata_base_enter_keeper(StrataIdentity *saved);
 extern void strata_base_enter_owner(Oid role, const StrataSettings *settings, StrataIdentity *saved);
 extern void strata_base_leave(const StrataIdentity *saved);
@@ -46,27 +46,27 @@ extern StrataSettings strata_base_current_settings(void);
 
 typedef struct StrataArgs
 {
-	int			n;
-	Oid			types[STRATA_MAX_ARGS];
-	Datum		values[STRATA_MAX_ARGS];
-	char		nulls[STRATA_MAX_ARGS];
+	int n;
+	Oid types[STRATA_MAX_ARGS];
+	Datum values[STRATA_MAX_ARGS];
+	char nulls[STRATA_MAX_ARGS];
 } StrataArgs;
 
-extern void strata_args_text(StrataArgs *args, const char *value);	/* NULL pointer = SQL NULL, as for all below */
+extern void strata_args_text(StrataArgs *args, const char *value); /* NULL pointer = SQL NULL, as for all below */
 extern void strata_args_int4(StrataArgs *args, int32 value);
 extern void strata_args_int8(StrataArgs *args, int64 value);
 extern void strata_args_bool(StrataArgs *args, bool value);
 extern void strata_args_time(StrataArgs *args, TimestampTz value);
 extern void strata_args_jsonb(StrataArgs *args, const Jsonb *value);
-extern void strata_args_texts(StrataArgs *args, const List *values);	/* List of char * as text[] */
+extern void strata_args_texts(StrataArgs *args, const List *values); /* List of char * as text[] */
 extern void strata_args_datum(StrataArgs *args, Oid type, Datum value, bool isnull);
 
 /* Rows live in the memory context that was current at the call; free the context to free them. */
 typedef struct StrataRows
 {
-	uint64		count;
-	TupleDesc	desc;
-	HeapTuple  *tuples;
+	uint64 count;
+	TupleDesc desc;
+	HeapTuple *tuples;
 } StrataRows;
 
 /* Registry-style statements: caller's rights, latest snapshot by the transaction's isolation level. args may be NULL. */
@@ -78,20 +78,21 @@ extern StrataRows *strata_base_keeper_query(const char *sql, const StrataArgs *a
 
 /* Columns are counted from 1. */
 extern Datum strata_rows_datum(const StrataRows *rows, uint64 row, int column, bool *isnull);
-extern char *strata_rows_text(const StrataRows *rows, uint64 row, int column);	/* output text; NULL if null */
-extern int64 strata_rows_int(const StrataRows *rows, uint64 row, int column);	/* int2/int4/int8/oid; 0 if null */
-extern bool strata_rows_bool(const StrataRows *rows, uint64 row, int column);	/* false if null */
-extern TimestampTz strata_rows_time(const StrataRows *rows, uint64 row, int column);	/* 0 if null */
-extern Jsonb *strata_rows_jsonb(const StrataRows *rows, uint64 row, int column);	/* copy; NULL if null */
-extern List *strata_rows_texts(const StrataRows *rows, uint64 row, int column);	/* text[]/name[] as List of char *; NIL if null */
+extern char *strata_rows_text(const StrataRows *rows, uint64 row, int column);       /* output text; NULL if null */
+extern int64 strata_rows_int(const StrataRows *rows, uint64 row, int column);        /* int2/int4/int8/oid; 0 if null */
+extern bool strata_rows_bool(const StrataRows *rows, uint64 row, int column);        /* false if null */
+extern TimestampTz strata_rows_time(const StrataRows *rows, uint64 row, int column); /* 0 if null */
+extern Jsonb *strata_rows_jsonb(const StrataRows *rows, uint64 row, int column);     /* copy; NULL if null */
+extern List *strata_rows_texts(const StrataRows *rows, uint64 row,
+							   int column); /* text[]/name[] as List of char *; NIL if null */
 
 /* A named row set a statement can read like a table: a tuplestore known to the planner with its row count. */
 typedef struct StrataRowSet
 {
-	char	   *name;
-	TupleDesc	desc;
+	char *name;
+	TupleDesc desc;
 	Tuplestorestate *store;
-	uint64		count;
+	uint64 count;
 } StrataRowSet;
 
 extern StrataRowSet *strata_rowset_create(const char *name, TupleDesc desc);
@@ -106,8 +107,8 @@ extern uint64 strata_base_run(const char *sql, const StrataArgs *args, Snapshot 
 extern StrataRows *strata_base_run_query(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets);
 extern uint64 strata_base_run_into(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets,
 								   DestReceiver *dest);
-extern StrataRowSet *strata_base_run_rowset(const char *name, const char *sql, const StrataArgs *args, Snapshot snapshot,
-											List *rowsets);
+extern StrataRowSet *strata_base_run_rowset(const char *name, const char *sql, const StrataArgs *args,
+											Snapshot snapshot, List *rowsets);
 /* The columns a SELECT would give, without running it. */
 extern TupleDesc strata_base_describe(const char *sql, List *rowsets);
 
@@ -115,17 +116,17 @@ extern TupleDesc strata_base_describe(const char *sql, List *rowsets);
 
 typedef struct StrataName
 {
-	char	   *schema;			/* NULL when the text named none */
-	char	   *name;
+	char *schema; /* NULL when the text named none */
+	char *name;
 } StrataName;
 
 /* Parses schema.name with SQL quoting; refuses (never truncates) over-long parts. argument: for messages. */
 extern StrataName strata_base_parse_name(const char *text, const char *argument);
-extern char *strata_base_label(const char *schema, const char *name);	/* quoted, qualified */
-extern char *strata_base_quote(const char *identifier);	/* quote_identifier, always palloc'd */
+extern char *strata_base_label(const char *schema, const char *name); /* quoted, qualified */
+extern char *strata_base_quote(const char *identifier);               /* quote_identifier, always palloc'd */
 extern char *strata_base_literal(const char *text);
-extern char *strata_base_join(const List *words, const char *separator);	/* List of char * */
-extern char *strata_base_join_quoted(const List *words, const char *separator);	/* each quoted as an identifier */
+extern char *strata_base_join(const List *words, const char *separator);        /* List of char * */
+extern char *strata_base_join_quoted(const List *words, const char *separator); /* each quoted as an identifier */
 extern bool strata_base_list_has(const List *words, const char *word);
 extern void strata_base_check_identifier(const char *name, const char *argument);
 
@@ -144,7 +145,7 @@ typedef enum StrataOptionType
 	STRATA_OPTION_BOOL,
 	STRATA_OPTION_INT,
 	STRATA_OPTION_NUMBER,
-	STRATA_OPTION_TEXTS,		/* array of strings */
+	STRATA_OPTION_TEXTS, /* array of strings */
 	STRATA_OPTION_OBJECT,
 	STRATA_OPTION_ANY
 } StrataOptionType;
@@ -157,14 +158,14 @@ typedef struct StrataOption
 
 /* Refuses a non-object, unknown names (with the nearest known one) and wrong value types. what: "options of check ..." */
 extern void strata_base_check_options(const Jsonb *options, const StrataOption *known, int n_known, const char *what);
-extern JsonbValue *strata_option(const Jsonb *options, const char *name);	/* NULL when absent or json null */
-extern char *strata_option_text(const Jsonb *options, const char *name);	/* string, number or bool as text; NULL */
+extern JsonbValue *strata_option(const Jsonb *options, const char *name); /* NULL when absent or json null */
+extern char *strata_option_text(const Jsonb *options, const char *name);  /* string, number or bool as text; NULL */
 extern bool strata_option_bool(const Jsonb *options, const char *name, bool otherwise);
 extern int64 strata_option_int(const Jsonb *options, const char *name, int64 otherwise);
 extern double strata_option_number(const Jsonb *options, const char *name, double otherwise);
-extern List *strata_option_texts(const Jsonb *options, const char *name);	/* List of char * */
+extern List *strata_option_texts(const Jsonb *options, const char *name);   /* List of char * */
 extern Jsonb *strata_option_object(const Jsonb *options, const char *name); /* object or array as Jsonb; NULL */
-extern List *strata_option_names(const Jsonb *options); /* keys of an object, List of char * */
+extern List *strata_option_names(const Jsonb *options);                     /* keys of an object, List of char * */
 
 /* Building one: start, put any number, finish. NULL values are left out. */
 typedef struct StrataOptions StrataOptions;
@@ -172,11 +173,11 @@ extern StrataOptions *strata_options_start(void);
 extern void strata_options_text(StrataOptions *o, const char *name, const char *value);
 extern void strata_options_bool(StrataOptions *o, const char *name, bool value);
 extern void strata_options_int(StrataOptions *o, const char *name, int64 value);
-extern void strata_options_texts(StrataOptions *o, const char *name, const List *values);	/* NIL is left out */
+extern void strata_options_texts(StrataOptions *o, const char *name, const List *values); /* NIL is left out */
 extern void strata_options_jsonb(StrataOptions *o, const char *name, const Jsonb *value);
 extern Jsonb *strata_options_finish(StrataOptions *o);
 
 /* text[] argument to List of char *; refuses NULL elements. */
 extern List *strata_base_texts(Datum array, const char *argument);
 
-#endif							/* STRATA_BASE_H */
+#endif /* STRATA_BASE_H */

@@ -15,26 +15,20 @@ void
 strata_base_check_identifier(const char *name, const char *argument)
 {
 	if (name[0] == '\0')
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_NAME),
-				 errmsg("%s: a name is empty", argument),
-				 errhint("Give a name of 1 to %d bytes.", NAMEDATALEN - 1)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("%s: a name is empty", argument),
+						errhint("Give a name of 1 to %d bytes.", NAMEDATALEN - 1)));
 	if (strlen(name) >= NAMEDATALEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_NAME_TOO_LONG),
-				 errmsg("%s: name \"%s\" is too long", argument, name),
-				 errdetail("It has %zu bytes; PostgreSQL keeps %d.", strlen(name), NAMEDATALEN - 1),
-				 errhint("Choose a shorter name; names are never cut silently.")));
+		ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG), errmsg("%s: name \"%s\" is too long", argument, name),
+						errdetail("It has %zu bytes; PostgreSQL keeps %d.", strlen(name), NAMEDATALEN - 1),
+						errhint("Choose a shorter name; names are never cut silently.")));
 }
 
 static void
 bad_name(const char *text, const char *argument, const char *why)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_NAME),
-			 errmsg("%s: \"%s\" is not a valid name", argument, text),
-			 errdetail("%s", why),
-			 errhint("Write schema.relation; put a part with capitals, dots or spaces in double quotes.")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("%s: \"%s\" is not a valid name", argument, text),
+					errdetail("%s", why),
+					errhint("Write schema.relation; put a part with capitals, dots or spaces in double quotes.")));
 }
 
 /* One part, quoted or not; advances *cursor past it. */
@@ -85,7 +79,7 @@ parse_part(const char *text, const char **cursor, const char *argument)
 StrataName
 strata_base_parse_name(const char *text, const char *argument)
 {
-	StrataName	result = {NULL, NULL};
+	StrataName result = {NULL, NULL};
 	const char *p = text;
 
 	while (isspace((unsigned char) *p))
@@ -130,10 +124,10 @@ static char *
 join(const List *words, const char *separator, bool quoted)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
-	foreach(lc, words)
+	foreach (lc, words)
 	{
 		const char *word = lfirst(lc);
 
@@ -159,9 +153,9 @@ strata_base_join_quoted(const List *words, const char *separator)
 bool
 strata_base_list_has(const List *words, const char *word)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, words)
+	foreach (lc, words)
 	{
 		if (strcmp(lfirst(lc), word) == 0)
 			return true;
@@ -172,7 +166,7 @@ strata_base_list_has(const List *words, const char *word)
 typedef struct Near
 {
 	const char *word;
-	int			distance;
+	int distance;
 } Near;
 
 static int
@@ -184,24 +178,24 @@ by_distance(const ListCell *a, const ListCell *b)
 List *
 strata_base_nearest(const char *word, const List *candidates)
 {
-	List	   *near = NIL;
-	List	   *result = NIL;
-	ListCell   *lc;
-	int			length = Min((int) strlen(word), 200);
-	int			limit = Max(2, length / 3);
+	List *near = NIL;
+	List *result = NIL;
+	ListCell *lc;
+	int length = Min((int) strlen(word), 200);
+	int limit = Max(2, length / 3);
 
-	foreach(lc, candidates)
+	foreach (lc, candidates)
 	{
 		const char *candidate = lfirst(lc);
-		int			clength = strlen(candidate);
-		int			d;
+		int clength = strlen(candidate);
+		int d;
 
 		if (clength > 200 || abs(clength - length) > limit)
 			continue;
 		d = varstr_levenshtein_less_equal(word, length, candidate, clength, 1, 1, 1, limit, true);
 		if (d <= limit)
 		{
-			Near	   *n = palloc(sizeof(Near));
+			Near *n = palloc(sizeof(Near));
 
 			n->word = candidate;
 			n->distance = d;
@@ -209,7 +203,7 @@ strata_base_nearest(const char *word, const List *candidates)
 		}
 	}
 	list_sort(near, by_distance);
-	foreach(lc, near)
+	foreach (lc, near)
 	{
 		if (list_length(result) < 3)
 			result = lappend(result, pstrdup(((Near *) lfirst(lc))->word));
@@ -220,14 +214,17 @@ strata_base_nearest(const char *word, const List *candidates)
 char *
 strata_base_suggestion(const char *word, const List *candidates)
 {
-	List	   *near = strata_base_nearest(word, candidates);
+	List *near = strata_base_nearest(word, candidates);
 	StringInfoData buf;
 
 	if (near == NIL)
 		return NULL;
 	initStringInfo(&buf);
 	for (int i = 0; i < list_length(near); i++)
-		appendStringInfo(&buf, "%s\"%s\"", i == 0 ? "" : i == list_length(near) - 1 ? " or " : ", ",
+		appendStringInfo(&buf, "%s\"%s\"",
+						 i == 0                       ? ""
+						 : i == list_length(near) - 1 ? " or "
+													  : ", ",
 						 (char *) list_nth(near, i));
 	return psprintf("Perhaps you meant %s.", buf.data);
 }
@@ -235,15 +232,15 @@ strata_base_suggestion(const char *word, const List *candidates)
 List *
 strata_base_relation_names(void)
 {
-	StrataRows *rows =
-		strata_base_query("SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)"
-						  " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
-						  " WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,f,p}')"
-						  " AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'strata_state')"
-						  " AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
-						  " AND pg_catalog.has_table_privilege(c.oid, 'SELECT') LIMIT 5000",
-						  NULL);
-	List	   *names = NIL;
+	StrataRows *rows = strata_base_query(
+		"SELECT pg_catalog.format('%I.%I', n.nspname, c.relname)"
+		" FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace"
+		" WHERE c.relkind OPERATOR(pg_catalog.=) ANY ('{r,v,m,f,p}')"
+		" AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast', 'strata_state')"
+		" AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')"
+		" AND pg_catalog.has_table_privilege(c.oid, 'SELECT') LIMIT 5000",
+		NULL);
+	List *names = NIL;
 
 	for (uint64 i = 0; i < rows->count; i++)
 		names = lappend(names, strata_rows_text(rows, i, 1));

@@ -40,7 +40,7 @@ static bool
 is_string_array(const JsonbValue *v)
 {
 	JsonbIterator *it;
-	JsonbValue	element;
+	JsonbValue element;
 	JsonbIteratorToken token;
 
 	if (v->type != jbvBinary || !JsonContainerIsArray(v->val.binary.data))
@@ -63,7 +63,7 @@ type_fits(const JsonbValue *v, StrataOptionType type)
 			return v->type == jbvBool;
 		case STRATA_OPTION_INT:
 			return v->type == jbvNumeric && strspn(numeric_text(v), "-0123456789") == strlen(numeric_text(v)) &&
-				strlen(numeric_text(v)) < 19;
+				   strlen(numeric_text(v)) < 19;
 		case STRATA_OPTION_NUMBER:
 			return v->type == jbvNumeric;
 		case STRATA_OPTION_TEXTS:
@@ -101,21 +101,19 @@ type_name(StrataOptionType type)
 void
 strata_base_check_options(const Jsonb *options, const StrataOption *known, int n_known, const char *what)
 {
-	List	   *names;
-	List	   *words = NIL;
-	ListCell   *lc;
+	List *names;
+	List *words = NIL;
+	ListCell *lc;
 
 	if (options == NULL)
 		return;
 	if (!JB_ROOT_IS_OBJECT(options))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be a JSON object", what),
-				 errhint("Write it as {\"name\": value, ...}.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s must be a JSON object", what),
+						errhint("Write it as {\"name\": value, ...}.")));
 	for (int i = 0; i < n_known; i++)
 		words = lappend(words, pstrdup(known[i].name));
 	names = strata_option_names(options);
-	foreach(lc, names)
+	foreach (lc, names)
 	{
 		const char *name = lfirst(lc);
 		const StrataOption *option = NULL;
@@ -126,21 +124,18 @@ strata_base_check_options(const Jsonb *options, const StrataOption *known, int n
 				option = &known[i];
 		if (option == NULL)
 		{
-			char	   *hint = strata_base_suggestion(name, words);
+			char *hint = strata_base_suggestion(name, words);
 
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unknown option \"%s\" in %s", name, what),
-					 n_known > 0 ? errdetail("Known options are %s.", strata_base_join(words, ", "))
-					 : errdetail("It takes no options."),
-					 hint ? errhint("%s", hint) : 0));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown option \"%s\" in %s", name, what),
+							n_known > 0 ? errdetail("Known options are %s.", strata_base_join(words, ", "))
+										: errdetail("It takes no options."),
+							hint ? errhint("%s", hint) : 0));
 		}
 		v = strata_option(options, name);
 		if (v != NULL && !type_fits(v, option->type))
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("option \"%s\" in %s must be %s", name, what, type_name(option->type)),
-					 errdetail("It is %s.", value_kind(v))));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" in %s must be %s", name, what, type_name(option->type)),
+							errdetail("It is %s.", value_kind(v))));
 	}
 }
 
@@ -208,9 +203,9 @@ strata_option_texts(const Jsonb *options, const char *name)
 {
 	JsonbValue *v = strata_option(options, name);
 	JsonbIterator *it;
-	JsonbValue	element;
+	JsonbValue element;
 	JsonbIteratorToken token;
-	List	   *result = NIL;
+	List *result = NIL;
 
 	if (v == NULL || v->type != jbvBinary || !JsonContainerIsArray(v->val.binary.data))
 		return NIL;
@@ -233,9 +228,9 @@ List *
 strata_option_names(const Jsonb *options)
 {
 	JsonbIterator *it;
-	JsonbValue	v;
+	JsonbValue v;
 	JsonbIteratorToken token;
-	List	   *result = NIL;
+	List *result = NIL;
 
 	if (options == NULL || !JB_ROOT_IS_OBJECT(options))
 		return NIL;
@@ -297,13 +292,13 @@ strata_options_int(StrataOptions *o, const char *name, int64 value)
 void
 strata_options_texts(StrataOptions *o, const char *name, const List *values)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (values == NIL)
 		return;
 	put_name(o, name);
 	appendStringInfoChar(&o->buf, '[');
-	foreach(lc, values)
+	foreach (lc, values)
 	{
 		if (foreach_current_index(lc) > 0)
 			appendStringInfoString(&o->buf, ", ");
@@ -331,19 +326,17 @@ strata_options_finish(StrataOptions *o)
 List *
 strata_base_texts(Datum array, const char *argument)
 {
-	Datum	   *elements;
-	bool	   *nulls;
-	int			n;
-	List	   *result = NIL;
+	Datum *elements;
+	bool *nulls;
+	int n;
+	List *result = NIL;
 
 	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
 	for (int i = 0; i < n; i++)
 	{
 		if (nulls[i])
-			ereport(ERROR,
-					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("%s: element %d is NULL", argument, i + 1),
-					 errhint("Give an array of names.")));
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s: element %d is NULL", argument, i + 1),
+							errhint("Give an array of names.")));
 		result = lappend(result, TextDatumGetCString(elements[i]));
 	}
 	return result;

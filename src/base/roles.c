@@ -26,14 +26,12 @@ pin(const char *name, const char *value)
 Oid
 strata_base_keeper(void)
 {
-	HeapTuple	tuple = SearchSysCache1(NAMESPACENAME, CStringGetDatum("strata"));
-	Oid			keeper;
+	HeapTuple tuple = SearchSysCache1(NAMESPACENAME, CStringGetDatum("strata"));
+	Oid keeper;
 
 	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_SCHEMA),
-				 errmsg("schema \"strata\" does not exist"),
-				 errhint("Run CREATE EXTENSION pg_strata in this database.")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA), errmsg("schema \"strata\" does not exist"),
+						errhint("Run CREATE EXTENSION pg_strata in this database.")));
 	keeper = ((Form_pg_namespace) GETSTRUCT(tuple))->nspowner;
 	ReleaseSysCache(tuple);
 	return keeper;

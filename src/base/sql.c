@@ -73,11 +73,11 @@ strata_args_jsonb(StrataArgs *args, const Jsonb *value)
 void
 strata_args_texts(StrataArgs *args, const List *values)
 {
-	Datum	   *elements = palloc(sizeof(Datum) * Max(1, list_length(values)));
-	int			n = 0;
-	ListCell   *lc;
+	Datum *elements = palloc(sizeof(Datum) * Max(1, list_length(values)));
+	int n = 0;
+	ListCell *lc;
 
-	foreach(lc, values)
+	foreach (lc, values)
 		elements[n++] = CStringGetTextDatum(lfirst(lc));
 	strata_args_datum(args, TEXTARRAYOID,
 					  PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT)), false);
@@ -102,9 +102,9 @@ finish(void)
 static void
 register_rowsets(List *rowsets)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, rowsets)
+	foreach (lc, rowsets)
 	{
 		StrataRowSet *set = lfirst(lc);
 		EphemeralNamedRelation enr = palloc0(sizeof(EphemeralNamedRelationData));
@@ -143,7 +143,7 @@ execute(const char *sql, const StrataArgs *args, bool keep, uint64 *processed)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	StrataRows *rows = NULL;
-	int			code;
+	int code;
 
 	connect();
 	code = SPI_execute_with_args(sql, args ? args->n : 0, args ? (Oid *) args->types : NULL,
@@ -161,7 +161,7 @@ execute(const char *sql, const StrataArgs *args, bool keep, uint64 *processed)
 uint64
 strata_base_execute(const char *sql, const StrataArgs *args)
 {
-	uint64		processed = 0;
+	uint64 processed = 0;
 
 	execute(sql, args, false, &processed);
 	return processed;
@@ -177,7 +177,7 @@ uint64
 strata_base_keeper_execute(const char *sql, const StrataArgs *args)
 {
 	StrataIdentity saved;
-	uint64		processed;
+	uint64 processed;
 
 	strata_base_enter_keeper(&saved);
 	processed = strata_base_execute(sql, args);
@@ -200,9 +200,9 @@ strata_base_keeper_query(const char *sql, const StrataArgs *args)
 uint64
 strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets)
 {
-	SPIPlanPtr	plan;
-	uint64		processed;
-	int			code;
+	SPIPlanPtr plan;
+	uint64 processed;
+	int code;
 
 	connect();
 	register_rowsets(rowsets);
@@ -244,7 +244,7 @@ run_select(const char *sql, const StrataArgs *args, Snapshot snapshot, List *row
 	MemoryContext caller = CurrentMemoryContext;
 	SPIExecuteOptions options = {0};
 	StrataRows *rows = NULL;
-	int			code;
+	int code;
 
 	connect();
 	register_rowsets(rowsets);
@@ -275,7 +275,7 @@ strata_base_run_query(const char *sql, const StrataArgs *args, Snapshot snapshot
 uint64
 strata_base_run_into(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets, DestReceiver *dest)
 {
-	uint64		processed = 0;
+	uint64 processed = 0;
 
 	run_select(sql, args, snapshot, rowsets, dest, &processed);
 	return processed;
@@ -367,9 +367,9 @@ strata_base_describe(const char *sql, List *rowsets)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext old;
-	SPIPlanPtr	plan;
-	List	   *sources;
-	TupleDesc	desc;
+	SPIPlanPtr plan;
+	List *sources;
+	TupleDesc desc;
 
 	connect();
 	register_rowsets(rowsets);
@@ -396,10 +396,10 @@ strata_rows_datum(const StrataRows *rows, uint64 row, int column, bool *isnull)
 char *
 strata_rows_text(const StrataRows *rows, uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = strata_rows_datum(rows, row, column, &isnull);
-	Oid			output;
-	bool		varlena;
+	bool isnull;
+	Datum value = strata_rows_datum(rows, row, column, &isnull);
+	Oid output;
+	bool varlena;
 
 	if (isnull)
 		return NULL;
@@ -410,8 +410,8 @@ strata_rows_text(const StrataRows *rows, uint64 row, int column)
 int64
 strata_rows_int(const StrataRows *rows, uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = strata_rows_datum(rows, row, column, &isnull);
+	bool isnull;
+	Datum value = strata_rows_datum(rows, row, column, &isnull);
 
 	if (isnull)
 		return 0;
@@ -435,8 +435,8 @@ strata_rows_int(const StrataRows *rows, uint64 row, int column)
 bool
 strata_rows_bool(const StrataRows *rows, uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = strata_rows_datum(rows, row, column, &isnull);
+	bool isnull;
+	Datum value = strata_rows_datum(rows, row, column, &isnull);
 
 	return !isnull && DatumGetBool(value);
 }
@@ -444,8 +444,8 @@ strata_rows_bool(const StrataRows *rows, uint64 row, int column)
 TimestampTz
 strata_rows_time(const StrataRows *rows, uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = strata_rows_datum(rows, row, column, &isnull);
+	bool isnull;
+	Datum value = strata_rows_datum(rows, row, column, &isnull);
 
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
@@ -453,8 +453,8 @@ strata_rows_time(const StrataRows *rows, uint64 row, int column)
 Jsonb *
 strata_rows_jsonb(const StrataRows *rows, uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = strata_rows_datum(rows, row, column, &isnull);
+	bool isnull;
+	Datum value = strata_rows_datum(rows, row, column, &isnull);
 
 	return isnull ? NULL : DatumGetJsonbPCopy(value);
 }
@@ -462,8 +462,8 @@ strata_rows_jsonb(const StrataRows *rows, uint64 row, int column)
 List *
 strata_rows_texts(const StrataRows *rows, uint64 row, int column)
 {
-	bool		isnull;
-	Datum		value = strata_rows_datum(rows, row, column, &isnull);
+	bool isnull;
+	Datum value = strata_rows_datum(rows, row, column, &isnull);
 
 	return isnull ? NIL : strata_base_texts(value, "text[]");
 }

@@ -28,11 +28,11 @@ site_of(FunctionCallInfo fcinfo)
 static inline bool
 parse_value(StrataCast *cast, Datum value, Datum *result)
 {
-	text	   *source = DatumGetTextPP(value);
-	Size		len = VARSIZE_ANY_EXHDR(source);
-	char		buffer[STACK_BUFFER];
-	char	   *str = len < STACK_BUFFER ? buffer : (char *) palloc(len + 1);
-	bool		converted;
+	text *source = DatumGetTextPP(value);
+	Size len = VARSIZE_ANY_EXHDR(source);
+	char buffer[STACK_BUFFER];
+	char *str = len < STACK_BUFFER ? buffer : (char *) palloc(len + 1);
+	bool converted;
 
 	memcpy(str, VARDATA_ANY(source), len);
 	str[len] = '\0';
@@ -51,8 +51,8 @@ Datum
 strata_cast_try(PG_FUNCTION_ARGS)
 {
 	StrataCast *cast = site_of(fcinfo);
-	Datum		result;
-	bool		isnull;
+	Datum result;
+	bool isnull;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
@@ -78,9 +78,9 @@ Datum
 strata_cast_error(PG_FUNCTION_ARGS)
 {
 	StrataCast *cast = site_of(fcinfo);
-	Datum		result;
-	bool		isnull;
-	char	   *reason;
+	Datum result;
+	bool isnull;
+	char *reason;
 
 	if (PG_ARGISNULL(0) && !cast->is_domain)
 		PG_RETURN_NULL();

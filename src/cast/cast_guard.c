@@ -54,19 +54,18 @@ is_about_data(const StrataCast *cast, int code)
 	if (cast->foreign_code)
 		return false;
 	return code == ERRCODE_UNDEFINED_SCHEMA || code == ERRCODE_PROGRAM_LIMIT_EXCEEDED ||
-		(code == ERRCODE_INTERNAL_ERROR && cast->extension_code);
+		   (code == ERRCODE_INTERNAL_ERROR && cast->extension_code);
 }
 
 static char *
 reason_of(const ErrorData *error)
 {
-	char	   *reason = error->detail ? psprintf("%s (%s)", error->message, error->detail)
-		: pstrdup(error->message);
-	int			len = strlen(reason);
+	char *reason = error->detail ? psprintf("%s (%s)", error->message, error->detail) : pstrdup(error->message);
+	int len = strlen(reason);
 
 	if (len > MAX_REASON)
 	{
-		int			kept = pg_mbcliplen(reason, len, MAX_REASON - 3);
+		int kept = pg_mbcliplen(reason, len, MAX_REASON - 3);
 
 		strcpy(reason + kept, "...");
 	}
@@ -76,7 +75,7 @@ reason_of(const ErrorData *error)
 static Datum
 evaluate(StrataCast *cast, Datum value, bool isnull, bool *result_isnull)
 {
-	Datum		result;
+	Datum result;
 
 	cast->econtext->caseValue_datum = value;
 	cast->econtext->caseValue_isNull = isnull;
@@ -101,14 +100,13 @@ release_owner(ResourceOwner owner, bool success)
  * memory context.
  */
 bool
-strata_cast_guarded(StrataCast *cast, Datum value, bool isnull,
-					Datum *result, bool *result_isnull, char **reason)
+strata_cast_guarded(StrataCast *cast, Datum value, bool isnull, Datum *result, bool *result_isnull, char **reason)
 {
 	MemoryContext caller_context = CurrentMemoryContext;
 	ResourceOwner caller_owner = CurrentResourceOwner;
 	ResourceOwner volatile own = NULL;
-	bool		subtransaction = STRATA_SUBXACT_IN_PARALLEL || !IsInParallelMode();
-	ErrorData  *volatile error = NULL;
+	bool subtransaction = STRATA_SUBXACT_IN_PARALLEL || !IsInParallelMode();
+	ErrorData *volatile error = NULL;
 
 	/* Outside the guard: what it holds must outlive it, and its errors are not about data. */
 	if (cast->state == NULL)

@@ -18,7 +18,7 @@ typedef struct StrataCast StrataCast;
  * Converts a NUL-terminated string without ever throwing on bad data: false
  * means that the server's own input function would have refused it.
  */
-typedef bool (*StrataCastParser) (StrataCast *cast, char *str, Size len, Datum *result);
+typedef bool (*StrataCastParser)(StrataCast *cast, char *str, Size len, Datum *result);
 
 /*
  * One call of try_cast or cast_error in one expression, kept in fn_extra: the
@@ -26,26 +26,26 @@ typedef bool (*StrataCastParser) (StrataCast *cast, char *str, Size len, Datum *
  */
 struct StrataCast
 {
-	Oid			target;
-	int32		typmod;			/* of the second argument, or of the domain; -1: none */
-	Oid			collation;		/* of the first argument */
-	bool		is_domain;
-	Oid			target_base;	/* under a domain, when there is a parser */
+	Oid target;
+	int32 typmod;  /* of the second argument, or of the domain; -1: none */
+	Oid collation; /* of the first argument */
+	bool is_domain;
+	Oid target_base; /* under a domain, when there is a parser */
 
 	/* what the conversion runs (see strata_cast_inspect) */
-	bool		foreign_code;	/* a function written in SQL or a PL */
-	bool		extension_code; /* a C function of an extension */
+	bool foreign_code;   /* a function written in SQL or a PL */
+	bool extension_code; /* a C function of an extension */
 
 	/* Without subtransaction; NULL: this type needs the guard. */
 	StrataCastParser parse;
-	PGFunction	rescale;		/* applies typmod, and cannot fail; or NULL */
-	FmgrInfo	input;			/* the target's input function, */
-	Oid			ioparam;		/* where the parser calls it */
+	PGFunction rescale; /* applies typmod, and cannot fail; or NULL */
+	FmgrInfo input;     /* the target's input function, */
+	Oid ioparam;        /* where the parser calls it */
 
 	/* Under guard: the explicit cast itself, as an expression over a text. */
-	MemoryContext context;		/* holds state and econtext, and nothing else */
-	Expr	   *expr;
-	ExprState  *state;
+	MemoryContext context; /* holds state and econtext, and nothing else */
+	Expr *expr;
+	ExprState *state;
 	ExprContext *econtext;
 };
 
@@ -56,20 +56,20 @@ extern void strata_cast_prepare(StrataCast *cast, MemoryContext parent);
 /* cast_traits.c */
 typedef struct StrataCastTraits
 {
-	bool		foreign_code;
-	bool		extension_code;
-	bool		constrained;	/* a domain with constraints is involved */
-	bool		hard_errors;	/* an input function not known to report softly */
+	bool foreign_code;
+	bool extension_code;
+	bool constrained; /* a domain with constraints is involved */
+	bool hard_errors; /* an input function not known to report softly */
 } StrataCastTraits;
 
 extern void strata_cast_inspect_type(Oid type, StrataCastTraits *traits);
 extern void strata_cast_inspect_expr(Node *expr, StrataCastTraits *traits);
 
 /* cast_guard.c */
-extern bool strata_cast_guarded(StrataCast *cast, Datum value, bool isnull,
-								Datum *result, bool *result_isnull, char **reason);
+extern bool strata_cast_guarded(StrataCast *cast, Datum value, bool isnull, Datum *result, bool *result_isnull,
+								char **reason);
 
 /* cast_soft.c (servers with soft errors) or cast_parse.c (servers without) */
 extern bool strata_cast_choose_parser(StrataCast *cast, Oid base, MemoryContext context);
 
-#endif							/* STRATA_CAST_INTERNAL_H */
+#endif /* STRATA_CAST_INTERNAL_H */

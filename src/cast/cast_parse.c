@@ -42,8 +42,8 @@ skip_space(const char *s)
 static inline bool
 read_integer(const char *s, int64 min, int64 max, int64 *result)
 {
-	bool		negative;
-	int64		value = 0;
+	bool negative;
+	int64 value = 0;
 
 	s = skip_space(s);
 	negative = *s == '-';
@@ -71,7 +71,7 @@ read_integer(const char *s, int64 min, int64 max, int64 *result)
 static bool
 parse_int2(StrataCast *cast, char *str, Size len, Datum *result)
 {
-	int64		value;
+	int64 value;
 
 	if (!read_integer(str, PG_INT16_MIN, PG_INT16_MAX, &value))
 		return false;
@@ -82,7 +82,7 @@ parse_int2(StrataCast *cast, char *str, Size len, Datum *result)
 static bool
 parse_int4(StrataCast *cast, char *str, Size len, Datum *result)
 {
-	int64		value;
+	int64 value;
 
 	if (!read_integer(str, PG_INT32_MIN, PG_INT32_MAX, &value))
 		return false;
@@ -93,7 +93,7 @@ parse_int4(StrataCast *cast, char *str, Size len, Datum *result)
 static bool
 parse_int8(StrataCast *cast, char *str, Size len, Datum *result)
 {
-	int64		value;
+	int64 value;
 
 	if (!read_integer(str, PG_INT64_MIN, PG_INT64_MAX, &value))
 		return false;
@@ -108,7 +108,7 @@ parse_boolean(StrataCast *cast, char *str, Size len, Datum *result)
 {
 	const char *start = skip_space(str);
 	const char *end = str + len;
-	bool		value;
+	bool value;
 
 	while (end > start && isspace((unsigned char) end[-1]))
 		end--;
@@ -132,16 +132,16 @@ static bool
 parse_uuid(StrataCast *cast, char *str, Size len, Datum *result)
 {
 	const char *s = str;
-	bool		braces = *s == '{';
-	pg_uuid_t	value;
-	pg_uuid_t  *copy;
+	bool braces = *s == '{';
+	pg_uuid_t value;
+	pg_uuid_t *copy;
 
 	if (braces)
 		s++;
 	for (int i = 0; i < UUID_LEN; i++)
 	{
-		int			high = hex_digit(s[0]);
-		int			low = high < 0 ? -1 : hex_digit(s[1]);
+		int high = hex_digit(s[0]);
+		int low = high < 0 ? -1 : hex_digit(s[1]);
 
 		if (low < 0)
 			return false;
@@ -170,7 +170,7 @@ read_special(const char *s, bool *is_nan)
 
 	for (int i = 0; i < lengthof(words); i++)
 	{
-		size_t		length = strlen(words[i]);
+		size_t length = strlen(words[i]);
 
 		if (pg_strncasecmp(s, words[i], length) == 0)
 		{
@@ -186,8 +186,8 @@ read_special(const char *s, bool *is_nan)
 static bool
 parse_float8(StrataCast *cast, char *str, Size len, Datum *result)
 {
-	bool		failed;
-	float8		value = float8in_internal_opt_error(str, NULL, "double precision", str, &failed);
+	bool failed;
+	float8 value = float8in_internal_opt_error(str, NULL, "double precision", str, &failed);
 
 	if (failed)
 		return false;
@@ -203,8 +203,8 @@ static bool
 parse_float4(StrataCast *cast, char *str, Size len, Datum *result)
 {
 	const char *s = skip_space(str);
-	char	   *end;
-	float		value;
+	char *end;
+	float value;
 
 	if (*s == '\0')
 		return false;
@@ -212,8 +212,8 @@ parse_float4(StrataCast *cast, char *str, Size len, Datum *result)
 	value = strtof(s, &end);
 	if (end == s || errno != 0)
 	{
-		int			saved_errno = errno;
-		bool		is_nan;
+		int saved_errno = errno;
+		bool is_nan;
 		const char *special = read_special(s, &is_nan);
 
 		if (special)
@@ -244,20 +244,20 @@ parse_float4(StrataCast *cast, char *str, Size len, Datum *result)
 /* A scanned number: the digits at `digits` (a point among them) times 10^exponent. */
 typedef struct ScannedNumber
 {
-	const char *digits;			/* the first digit or point after the sign */
-	const char *first;			/* the first digit that is not 0; NULL: zero */
-	int			weight;			/* of that digit: 0 units, 1 tens, -1 tenths */
-	int			scale;			/* digits after the point */
+	const char *digits; /* the first digit or point after the sign */
+	const char *first;  /* the first digit that is not 0; NULL: zero */
+	int weight;         /* of that digit: 0 units, 1 tens, -1 tenths */
+	int scale;          /* digits after the point */
 } ScannedNumber;
 
 /* Reads digits, point and exponent; gives where they end, or NULL. */
 static const char *
 scan_number(const char *s, ScannedNumber *number)
 {
-	int			before = 0;		/* digits before the point */
-	int			position = 0;	/* digits read */
-	int			first_position = 0;
-	bool		have_point = false;
+	int before = 0;   /* digits before the point */
+	int position = 0; /* digits read */
+	int first_position = 0;
+	bool have_point = false;
 
 	if (*s == '+' || *s == '-')
 		s++;
@@ -292,8 +292,8 @@ scan_number(const char *s, ScannedNumber *number)
 
 	if (*s == 'e' || *s == 'E')
 	{
-		char	   *end;
-		long		exponent = strtol(s + 1, &end, 10);
+		char *end;
+		long exponent = strtol(s + 1, &end, 10);
 
 		if (end == s + 1 || exponent >= INT_MAX / 2 || exponent <= -(INT_MAX / 2))
 			return NULL;
@@ -327,17 +327,17 @@ rounds_up_over(const ScannedNumber *number, int count)
 static bool
 number_overflows(const ScannedNumber *number, int32 typmod)
 {
-	int			word_weight;
-	int			precision;
-	int			scale;
-	int			excess;
+	int word_weight;
+	int precision;
+	int scale;
+	int excess;
 
 	if (number->scale > MAX_DISPLAY_SCALE)
 		return true;
 	if (number->first == NULL)
 		return false;
 	word_weight = number->weight >= 0 ? number->weight / DIGITS_PER_WORD
-		: -((-number->weight + DIGITS_PER_WORD - 1) / DIGITS_PER_WORD);
+									  : -((-number->weight + DIGITS_PER_WORD - 1) / DIGITS_PER_WORD);
 	if (word_weight < PG_INT16_MIN || word_weight > PG_INT16_MAX)
 		return true;
 	if (typmod < (int32) VARHDRSZ)
@@ -354,7 +354,7 @@ static bool
 parse_numeric(StrataCast *cast, char *str, Size len, Datum *result)
 {
 	const char *s = skip_space(str);
-	bool		is_nan;
+	bool is_nan;
 	const char *end = isdigit((unsigned char) *s) ? NULL : read_special(s, &is_nan);
 
 	if (end)
@@ -381,26 +381,26 @@ parse_numeric(StrataCast *cast, char *str, Size len, Datum *result)
 
 typedef struct ScannedTime
 {
-	int			dtype;
+	int dtype;
 	struct pg_tm tm;
-	fsec_t		fsec;
-	int			tz;
+	fsec_t fsec;
+	int tz;
 } ScannedTime;
 
 /* What the fields hold for DecodeDateTime; the work buffer's size is part of what is accepted. */
 typedef struct TimeFields
 {
-	char		buffer[MAXDATELEN + MAXDATEFIELDS];
-	char	   *field[MAXDATEFIELDS];
-	int			type[MAXDATEFIELDS];
-	int			count;
+	char buffer[MAXDATELEN + MAXDATEFIELDS];
+	char *field[MAXDATEFIELDS];
+	int type[MAXDATEFIELDS];
+	int count;
 } TimeFields;
 
 typedef enum TimeVerdict
 {
-	TIME_READ,					/* decoded */
-	TIME_REFUSED,				/* the server would refuse it */
-	TIME_ASK					/* only the guarded cast knows */
+	TIME_READ,    /* decoded */
+	TIME_REFUSED, /* the server would refuse it */
+	TIME_ASK      /* only the guarded cast knows */
 } TimeVerdict;
 
 /*
@@ -418,10 +418,10 @@ check_zone_names(const TimeFields *fields)
 	for (int i = 1; i < fields->count; i++)
 	{
 		const char *field = fields->field[i];
-		char		word[MAXDATELEN + 1];
-		int			length = 0;
-		int			value;
-		int			type;
+		char word[MAXDATELEN + 1];
+		int length = 0;
+		int value;
+		int type;
 
 		if (fields->type[i] != DTK_DATE || isdigit((unsigned char) *field) || pg_tzset(field) != NULL)
 			continue;
@@ -442,17 +442,15 @@ check_zone_names(const TimeFields *fields)
 static TimeVerdict
 read_time(const char *str, size_t buffer_size, ScannedTime *time)
 {
-	TimeFields	fields;
+	TimeFields fields;
 	TimeVerdict verdict;
 
-	if (ParseDateTime(str, fields.buffer, buffer_size, fields.field, fields.type,
-					  MAXDATEFIELDS, &fields.count) != 0)
+	if (ParseDateTime(str, fields.buffer, buffer_size, fields.field, fields.type, MAXDATEFIELDS, &fields.count) != 0)
 		return TIME_REFUSED;
 	verdict = check_zone_names(&fields);
 	if (verdict != TIME_READ)
 		return verdict;
-	if (DecodeDateTime(fields.field, fields.type, fields.count, &time->dtype,
-					   &time->tm, &time->fsec, &time->tz) != 0)
+	if (DecodeDateTime(fields.field, fields.type, fields.count, &time->dtype, &time->tm, &time->fsec, &time->tz) != 0)
 		return TIME_REFUSED;
 	return TIME_READ;
 }
@@ -461,7 +459,7 @@ read_time(const char *str, size_t buffer_size, ScannedTime *time)
 static bool
 ask_cast(StrataCast *cast, const char *str, Datum *result)
 {
-	bool		isnull;
+	bool isnull;
 
 	return strata_cast_guarded(cast, PointerGetDatum(cstring_to_text(str)), false, result, &isnull, NULL);
 }
@@ -470,7 +468,7 @@ static bool
 parse_date(StrataCast *cast, char *str, Size len, Datum *result)
 {
 	ScannedTime time;
-	DateADT		date;
+	DateADT date;
 
 	switch (read_time(str, MAXDATELEN + 1, &time))
 	{
@@ -512,7 +510,7 @@ static inline bool
 parse_instant(StrataCast *cast, const char *str, bool with_zone, Datum *result)
 {
 	ScannedTime time;
-	Timestamp	instant;
+	Timestamp instant;
 
 	switch (read_time(str, MAXDATELEN + MAXDATEFIELDS, &time))
 	{
@@ -564,9 +562,9 @@ strata_cast_choose_parser(StrataCast *cast, Oid base, MemoryContext context)
 {
 	static const struct
 	{
-		Oid			type;
+		Oid type;
 		StrataCastParser parse;
-	}			parsers[] = {
+	} parsers[] = {
 		{BOOLOID, parse_boolean},
 		{INT2OID, parse_int2},
 		{INT4OID, parse_int4},
@@ -591,4 +589,4 @@ strata_cast_choose_parser(StrataCast *cast, Oid base, MemoryContext context)
 	return false;
 }
 
-#endif							/* !STRATA_SOFT_ERRORS */
+#endif /* !STRATA_SOFT_ERRORS */

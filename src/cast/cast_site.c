@@ -24,7 +24,7 @@
 static int32
 target_typmod(FunctionCallInfo fcinfo)
 {
-	Node	   *call = fcinfo->flinfo->fn_expr;
+	Node *call = fcinfo->flinfo->fn_expr;
 
 	if (call && IsA(call, FuncExpr) && list_length(((FuncExpr *) call)->args) == 2)
 		return exprTypmod((Node *) lsecond(((FuncExpr *) call)->args));
@@ -39,18 +39,16 @@ static Expr *
 explicit_cast(Oid target, int32 typmod, Oid collation)
 {
 	CaseTestExpr *placeholder = makeNode(CaseTestExpr);
-	Node	   *expr;
+	Node *expr;
 
 	placeholder->typeId = TEXTOID;
 	placeholder->typeMod = -1;
 	placeholder->collation = collation;
-	expr = coerce_to_target_type(NULL, (Node *) placeholder, TEXTOID, target, typmod,
-								 COERCION_EXPLICIT, COERCE_EXPLICIT_CAST, -1);
+	expr = coerce_to_target_type(NULL, (Node *) placeholder, TEXTOID, target, typmod, COERCION_EXPLICIT,
+								 COERCE_EXPLICIT_CAST, -1);
 	if (expr == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_CANNOT_COERCE),
-				 errmsg("cannot cast type text to %s", format_type_be(target)),
-				 errhint("Give a second argument of a type that text can be cast to.")));
+		ereport(ERROR, (errcode(ERRCODE_CANNOT_COERCE), errmsg("cannot cast type text to %s", format_type_be(target)),
+						errhint("Give a second argument of a type that text can be cast to.")));
 	assign_expr_collations(NULL, expr);
 	return expression_planner((Expr *) expr);
 }
@@ -91,9 +89,9 @@ parse_string(StrataCast *cast, char *str, Size len, Datum *result)
 static void
 choose_parser(StrataCast *cast, MemoryContext context)
 {
-	int32		typmod = cast->typmod;
-	Oid			base = getBaseTypeAndTypmod(cast->target, &typmod);
-	Oid			function;
+	int32 typmod = cast->typmod;
+	Oid base = getBaseTypeAndTypmod(cast->target, &typmod);
+	Oid function;
 
 	cast->target_base = base;
 	cast->typmod = typmod;
@@ -109,7 +107,7 @@ choose_parser(StrataCast *cast, MemoryContext context)
 		switch (base)
 		{
 			case NUMERICOID:
-				break;			/* the parser sees to it */
+				break; /* the parser sees to it */
 			case TIMEOID:
 				cast->rescale = time_scale;
 				break;
@@ -133,24 +131,22 @@ choose_parser(StrataCast *cast, MemoryContext context)
 StrataCast *
 strata_cast_site(FunctionCallInfo fcinfo)
 {
-	FmgrInfo   *flinfo = fcinfo->flinfo;
+	FmgrInfo *flinfo = fcinfo->flinfo;
 	MemoryContext old;
 	StrataCast *cast;
 	StrataCastTraits traits = {0};
-	Oid			target = get_fn_expr_argtype(flinfo, 1);
-	char		typtype;
+	Oid target = get_fn_expr_argtype(flinfo, 1);
+	char typtype;
 
 	if (!OidIsValid(target))
 		ereport(ERROR,
-				(errcode(ERRCODE_INDETERMINATE_DATATYPE),
-				 errmsg("could not determine the target type of the cast"),
+				(errcode(ERRCODE_INDETERMINATE_DATATYPE), errmsg("could not determine the target type of the cast"),
 				 errhint("Give a typed second argument, such as NULL::integer.")));
 	typtype = get_typtype(target);
 	if (typtype == TYPTYPE_PSEUDO)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("cannot cast text to pseudo-type %s", format_type_be(target)),
-				 errhint("Give a second argument of a concrete type, such as NULL::integer.")));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("cannot cast text to pseudo-type %s", format_type_be(target)),
+						errhint("Give a second argument of a concrete type, such as NULL::integer.")));
 
 	old = MemoryContextSwitchTo(flinfo->fn_mcxt);
 	cast = (StrataCast *) palloc0(sizeof(StrataCast));

@@ -41,7 +41,7 @@ parse_numeric(StrataCast *cast, char *str, Size len, Datum *result)
 bool
 strata_cast_choose_parser(StrataCast *cast, Oid base, MemoryContext context)
 {
-	Oid			input;
+	Oid input;
 
 	getTypeInputInfo(base, &input, &cast->ioparam);
 	fmgr_info_cxt(input, &cast->input, context);
@@ -49,4 +49,4 @@ strata_cast_choose_parser(StrataCast *cast, Oid base, MemoryContext context)
 	return true;
 }
 
-#endif							/* STRATA_SOFT_ERRORS */
+#endif /* STRATA_SOFT_ERRORS */

@@ -24,8 +24,8 @@
 static void
 inspect_function(Oid function, StrataCastTraits *traits)
 {
-	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid			language;
+	HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid language;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for function %u", function);
@@ -90,7 +90,7 @@ reports_softly(Oid type)
 static void
 inspect_row_type(Oid type, StrataCastTraits *traits)
 {
-	TupleDesc	desc = lookup_rowtype_tupdesc(type, -1);
+	TupleDesc desc = lookup_rowtype_tupdesc(type, -1);
 
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -104,12 +104,12 @@ static void
 inspect_domain(Oid type, StrataCastTraits *traits)
 {
 	DomainConstraintRef *ref;
-	ListCell   *lc;
+	ListCell *lc;
 
 	/* The reference is let go with the context it is registered in: the current, short-lived one. */
 	ref = (DomainConstraintRef *) palloc(sizeof(DomainConstraintRef));
 	InitDomainConstraintRef(type, ref, CurrentMemoryContext, false);
-	foreach(lc, ref->constraints)
+	foreach (lc, ref->constraints)
 	{
 		DomainConstraintState *constraint = (DomainConstraintState *) lfirst(lc);
 
@@ -123,9 +123,9 @@ inspect_domain(Oid type, StrataCastTraits *traits)
 void
 strata_cast_inspect_type(Oid type, StrataCastTraits *traits)
 {
-	Oid			input;
-	Oid			ioparam;
-	Oid			element;
+	Oid input;
+	Oid ioparam;
+	Oid element;
 
 	check_stack_depth();
 	getTypeInputInfo(type, &input, &ioparam);

@@ -16,18 +16,19 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-double		strata_delta_swap_share = 0.6;
-int			strata_delta_swap_lock_timeout = 200;
+double strata_delta_swap_share = 0.6;
+int strata_delta_swap_lock_timeout = 200;
 
 void
 strata_delta_init(void)
 {
-	DefineCustomRealVariable("strata.delta_swap_share",
-							 "Share of changed rows above which a refresh replaces a table's storage instead of changing rows.",
-							 NULL, &strata_delta_swap_share, 0.6, 0.0, 1.0, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable(
+		"strata.delta_swap_share",
+		"Share of changed rows above which a refresh replaces a table's storage instead of changing rows.", NULL,
+		&strata_delta_swap_share, 0.6, 0.0, 1.0, PGC_USERSET, 0, NULL, NULL, NULL);
 	DefineCustomIntVariable("strata.delta_swap_lock_timeout",
-							"How long a storage swap waits for readers before it applies differences instead.",
-							NULL, &strata_delta_swap_lock_timeout, 200, 0, 3600000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL,
+							"How long a storage swap waits for readers before it applies differences instead.", NULL,
+							&strata_delta_swap_lock_timeout, 200, 0, 3600000, PGC_USERSET, GUC_UNIT_MS, NULL, NULL,
 							NULL);
 }
 
@@ -36,22 +37,22 @@ delta_key_error(const DeltaWork *work, const char *problem, const char *detail)
 {
 	const StrataDeltaTarget *t = work->target;
 
-	ereport(ERROR,
-			(errcode(strcmp(problem, "null") == 0 ? ERRCODE_NOT_NULL_VIOLATION : ERRCODE_UNIQUE_VIOLATION),
-			 strcmp(problem, "null") == 0
-			 ? errmsg("the query of %s gives rows whose %s (%s) is NULL", t->label, t->key_word, strata_base_join(t->key, ", "))
-			 : errmsg("the query of %s gives more than one row for one %s (%s)", t->label, t->key_word,
-					  strata_base_join(t->key, ", ")),
-			 errdetail("%s", detail),
-			 errhint("Nothing was changed. Correct the query or the rows it reads, or declare another %s.", t->key_word)));
+	ereport(ERROR, (errcode(strcmp(problem, "null") == 0 ? ERRCODE_NOT_NULL_VIOLATION : ERRCODE_UNIQUE_VIOLATION),
+					strcmp(problem, "null") == 0 ? errmsg("the query of %s gives rows whose %s (%s) is NULL", t->label,
+														  t->key_word, strata_base_join(t->key, ", "))
+												 : errmsg("the query of %s gives more than one row for one %s (%s)",
+														  t->label, t->key_word, strata_base_join(t->key, ", ")),
+					errdetail("%s", detail),
+					errhint("Nothing was changed. Correct the query or the rows it reads, or declare another %s.",
+							t->key_word)));
 }
 
 bool
 strata_delta_is_empty(Oid relid)
 {
-	Relation	rel = table_open(relid, NoLock);
-	char	   *sql;
-	bool		empty;
+	Relation rel = table_open(relid, NoLock);
+	char *sql;
+	bool empty;
 
 	/* partitioned tables have no storage of their own: ask by SQL, which also serves plain tables */
 	sql = psprintf("SELECT 1 FROM %s LIMIT 1",
@@ -66,8 +67,8 @@ strata_delta_is_empty(Oid relid)
 static bool
 key_is_enforced(const StrataDeltaTarget *t)
 {
-	Relation	rel = table_open(t->relid, NoLock);
-	bool		enforced = OidIsValid(strata_primary_key_index(rel));
+	Relation rel = table_open(t->relid, NoLock);
+	bool enforced = OidIsValid(strata_primary_key_index(rel));
 
 	table_close(rel, NoLock);
 	return enforced;
@@ -79,17 +80,17 @@ load_empty(DeltaWork *work)
 {
 	const StrataDeltaTarget *t = work->target;
 	MemoryContext context = CurrentMemoryContext;
-	char	   *columns = strata_base_join_quoted(t->columns, ", ");
+	char *columns = strata_base_join_quoted(t->columns, ", ");
 
 	PG_TRY();
 	{
-		work->counts->inserted = work->counts->rows_in =
-			strata_base_run(psprintf("INSERT INTO %s (%s) SELECT * FROM (%s) AS q (%s)", t->label, columns, work->query, columns),
-							work->args, work->snapshot, work->rowsets);
+		work->counts->inserted = work->counts->rows_in = strata_base_run(
+			psprintf("INSERT INTO %s (%s) SELECT * FROM (%s) AS q (%s)", t->label, columns, work->query, columns),
+			work->args, work->snapshot, work->rowsets);
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
+		ErrorData *edata;
 
 		MemoryContextSwitchTo(context);
 		edata = CopyErrorData();
@@ -107,15 +108,15 @@ void
 strata_delta_apply(const StrataDeltaTarget *target, const char *query, const StrataArgs *args, Snapshot snapshot,
 				   List *rowsets, StrataDeltaCounts *counts)
 {
-	DeltaWork	work = {target, query, args, snapshot, rowsets, counts};
+	DeltaWork work = {target, query, args, snapshot, rowsets, counts};
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "strata delta", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	bool		empty;
+	bool empty;
 
 	memset(counts, 0, sizeof(*counts));
 	empty = strata_delta_is_empty(target->relid);
 	if ((target->rebuild || empty) && delta_swap_possible(target) && delta_swap(&work))
-		 /* done */ ;
+		/* done */;
 	else if (empty && (target->key == NIL || key_is_enforced(target)))
 		load_empty(&work);
 	else if (target->key != NIL)

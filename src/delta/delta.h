@@ -11,23 +11,23 @@
 
 typedef struct StrataDeltaTarget
 {
-	Oid			relid;
-	const char *label;			/* quoted, for SQL and messages */
-	List	   *columns;		/* names (char *) of the target's columns, in the order the query gives them */
-	List	   *key;			/* names; NIL: the rows are a multiset */
-	const char *key_word;		/* what a message calls the key: "key", "grain" */
-	const char *scope;			/* condition on alias o: only these rows of the target are compared; NULL: all */
-	bool		no_swap;		/* never replace the storage (a dimension keeps rows outside the query) */
-	bool		rebuild;		/* replace the storage if that is possible at all */
+	Oid relid;
+	const char *label;    /* quoted, for SQL and messages */
+	List *columns;        /* names (char *) of the target's columns, in the order the query gives them */
+	List *key;            /* names; NIL: the rows are a multiset */
+	const char *key_word; /* what a message calls the key: "key", "grain" */
+	const char *scope;    /* condition on alias o: only these rows of the target are compared; NULL: all */
+	bool no_swap;         /* never replace the storage (a dimension keeps rows outside the query) */
+	bool rebuild;         /* replace the storage if that is possible at all */
 } StrataDeltaTarget;
 
 typedef struct StrataDeltaCounts
 {
-	int64		rows_in;		/* rows the query gave */
-	int64		inserted;
-	int64		updated;
-	int64		deleted;
-	bool		swapped;
+	int64 rows_in; /* rows the query gave */
+	int64 inserted;
+	int64 updated;
+	int64 deleted;
+	bool swapped;
 } StrataDeltaCounts;
 
 extern void strata_delta_apply(const StrataDeltaTarget *target, const char *query, const StrataArgs *args,
@@ -38,4 +38,4 @@ extern bool strata_delta_is_empty(Oid relid);
 
 extern void strata_delta_init(void);
 
-#endif							/* STRATA_DELTA_H */
+#endif /* STRATA_DELTA_H */

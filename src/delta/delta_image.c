@@ -41,7 +41,7 @@ put_datum(StringInfo buf, Form_pg_attribute att, Datum value)
 	if (att->attlen == -1)
 	{
 		struct varlena *v;
-		uint32		length;
+		uint32 length;
 
 		if (is_rowtype(att->atttypid))
 		{
@@ -68,10 +68,10 @@ put_datum(StringInfo buf, Form_pg_attribute att, Datum value)
 static void
 put_record(StringInfo buf, HeapTupleHeader record)
 {
-	TupleDesc	desc;
+	TupleDesc desc;
 	HeapTupleData tuple;
-	Datum	   *values;
-	bool	   *nulls;
+	Datum *values;
+	bool *nulls;
 
 	check_stack_depth();
 	desc = lookup_rowtype_tupdesc(HeapTupleHeaderGetTypeId(record), HeapTupleHeaderGetTypMod(record));
@@ -102,7 +102,7 @@ delta_same_datum(Form_pg_attribute att, Datum a, Datum b)
 	{
 		StringInfoData x;
 		StringInfoData y;
-		bool		same;
+		bool same;
 
 		initStringInfo(&x);
 		initStringInfo(&y);
@@ -123,7 +123,7 @@ Datum
 strata_row_image(PG_FUNCTION_ARGS)
 {
 	StringInfoData buf;
-	bytea	   *result;
+	bytea *result;
 
 	initStringInfo(&buf);
 	buf.len = VARHDRSZ;
@@ -136,7 +136,7 @@ strata_row_image(PG_FUNCTION_ARGS)
 	else
 	{
 		pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
-		uint8		digest[PG_SHA256_DIGEST_LENGTH];
+		uint8 digest[PG_SHA256_DIGEST_LENGTH];
 
 		if (pg_cryptohash_init(ctx) < 0 ||
 			pg_cryptohash_update(ctx, (uint8 *) buf.data + VARHDRSZ, buf.len - VARHDRSZ) < 0 ||

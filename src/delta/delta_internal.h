@@ -8,8 +8,8 @@ typedef struct DeltaWork
 	const StrataDeltaTarget *target;
 	const char *query;
 	const StrataArgs *args;
-	Snapshot	snapshot;
-	List	   *rowsets;
+	Snapshot snapshot;
+	List *rowsets;
 	StrataDeltaCounts *counts;
 } DeltaWork;
 
@@ -25,7 +25,7 @@ extern bool delta_swap(DeltaWork *work);
 
 /* The share of changed rows above which the storage is replaced instead, and how long that may wait for its lock. */
 extern double strata_delta_swap_share;
-extern int	strata_delta_swap_lock_timeout;
+extern int strata_delta_swap_lock_timeout;
 
 pg_attribute_noreturn() extern void delta_key_error(const DeltaWork *work, const char *problem, const char *detail);
 

@@ -21,41 +21,41 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#define N_LEAD 3				/* new row present, ctid, tableoid */
+#define N_LEAD 3 /* new row present, ctid, tableoid */
 #define WORDS_PER_PAGE ((MaxHeapTuplesPerPage + 63) / 64)
 
 typedef struct PageKey
 {
-	Oid			table;
+	Oid table;
 	BlockNumber block;
 } PageKey;
 
 typedef struct PageBits
 {
-	PageKey		key;
-	uint64		seen[WORDS_PER_PAGE];
+	PageKey key;
+	uint64 seen[WORDS_PER_PAGE];
 } PageBits;
 
 typedef struct Receiver
 {
 	DestReceiver pub;
-	DeltaWork  *work;
-	MemoryContext context;		/* outlives a row */
-	MemoryContext row;			/* reset per row: detoasted copies made while comparing */
-	int			ncolumns;
-	TupleDesc	desc;			/* of the joined row */
-	HTAB	   *seen;
+	DeltaWork *work;
+	MemoryContext context; /* outlives a row */
+	MemoryContext row;     /* reset per row: detoasted copies made while comparing */
+	int ncolumns;
+	TupleDesc desc; /* of the joined row */
+	HTAB *seen;
 	StrataRowSet *deletes;
 	StrataRowSet *updates;
 	StrataRowSet *inserts;
-	int64		kept;			/* matched rows of the target, changed or not */
-	char	   *duplicate;		/* text of the first key met twice */
+	int64 kept;      /* matched rows of the target, changed or not */
+	char *duplicate; /* text of the first key met twice */
 } Receiver;
 
 static TupleDesc
 rowset_desc(Receiver *r, bool with_columns)
 {
-	TupleDesc	desc = CreateTemplateTupleDesc(2 + (with_columns ? r->ncolumns : 0));
+	TupleDesc desc = CreateTemplateTupleDesc(2 + (with_columns ? r->ncolumns : 0));
 
 	TupleDescInitEntry(desc, 1, "strata_ctid", TIDOID, -1, 0);
 	TupleDescInitEntry(desc, 2, "strata_table", OIDOID, -1, 0);
@@ -70,9 +70,9 @@ rowset_desc(Receiver *r, bool with_columns)
 static void
 startup(DestReceiver *self, int operation, TupleDesc desc)
 {
-	Receiver   *r = (Receiver *) self;
+	Receiver *r = (Receiver *) self;
 	MemoryContext old = MemoryContextSwitchTo(r->context);
-	HASHCTL		ctl = {0};
+	HASHCTL ctl = {0};
 
 	r->desc = CreateTupleDescCopy(desc);
 	r->deletes = strata_rowset_create("delta_delete", rowset_desc(r, false));
@@ -89,10 +89,10 @@ startup(DestReceiver *self, int operation, TupleDesc desc)
 static bool
 met_before(Receiver *r, Oid table, ItemPointer tid)
 {
-	PageKey		key = {table, ItemPointerGetBlockNumber(tid)};
-	int			bit = ItemPointerGetOffsetNumber(tid) - 1;
-	bool		found;
-	PageBits   *page = hash_search(r->seen, &key, HASH_ENTER, &found);
+	PageKey key = {table, ItemPointerGetBlockNumber(tid)};
+	int bit = ItemPointerGetOffsetNumber(tid) - 1;
+	bool found;
+	PageBits *page = hash_search(r->seen, &key, HASH_ENTER, &found);
 
 	if (!found)
 		memset(page->seen, 0, sizeof(page->seen));
@@ -108,15 +108,15 @@ key_text(Receiver *r, Datum *values, bool *nulls)
 {
 	const StrataDeltaTarget *t = r->work->target;
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "(%s) = (", strata_base_join(t->key, ", "));
-	foreach(lc, t->key)
+	foreach (lc, t->key)
 	{
-		int			i = 0;
-		Oid			output;
-		bool		varlena;
+		int i = 0;
+		Oid output;
+		bool varlena;
 
 		while (strcmp(list_nth(t->columns, i), lfirst(lc)) != 0)
 			i++;
@@ -139,8 +139,8 @@ same_row(Receiver *r, Datum *values, bool *nulls)
 {
 	for (int i = 0; i < r->ncolumns; i++)
 	{
-		int			n = N_LEAD + i;
-		int			o = n + r->ncolumns;
+		int n = N_LEAD + i;
+		int o = n + r->ncolumns;
 
 		if (nulls[n] != nulls[o])
 			return false;
@@ -160,9 +160,9 @@ put(StrataRowSet *set, Receiver *r, Datum *values, bool *nulls)
 static bool
 receive(TupleTableSlot *slot, DestReceiver *self)
 {
-	Receiver   *r = (Receiver *) self;
-	Datum	   *values;
-	bool	   *nulls;
+	Receiver *r = (Receiver *) self;
+	Datum *values;
+	bool *nulls;
 	MemoryContext old;
 
 	slot_getallattrs(slot);
@@ -180,7 +180,8 @@ receive(TupleTableSlot *slot, DestReceiver *self)
 		put(r->inserts, r, values, nulls);
 	else
 	{
-		if (met_before(r, DatumGetObjectId(values[2]), (ItemPointer) DatumGetPointer(values[1])) && r->duplicate == NULL)
+		if (met_before(r, DatumGetObjectId(values[2]), (ItemPointer) DatumGetPointer(values[1])) &&
+			r->duplicate == NULL)
 		{
 			MemoryContextSwitchTo(r->context);
 			r->duplicate = key_text(r, values, nulls);
@@ -204,11 +205,12 @@ static char *
 prefixed(const List *columns, const char *prefix)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
-	foreach(lc, columns)
-		appendStringInfo(&buf, "%s%s.%s", foreach_current_index(lc) > 0 ? ", " : "", prefix, quote_identifier(lfirst(lc)));
+	foreach (lc, columns)
+		appendStringInfo(&buf, "%s%s.%s", foreach_current_index(lc) > 0 ? ", " : "", prefix,
+						 quote_identifier(lfirst(lc)));
 	return buf.data;
 }
 
@@ -217,10 +219,10 @@ join_statement(const DeltaWork *work)
 {
 	const StrataDeltaTarget *t = work->target;
 	StringInfoData on;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&on);
-	foreach(lc, t->key)
+	foreach (lc, t->key)
 		appendStringInfo(&on, "%sn.%s = o.%s", foreach_current_index(lc) > 0 ? " AND " : "",
 						 quote_identifier(lfirst(lc)), quote_identifier(lfirst(lc)));
 	return psprintf("SELECT n.strata_new, o.strata_ctid, o.strata_table, %s, %s\n"
@@ -238,16 +240,18 @@ check_inserts(DeltaWork *work, StrataRowSet *inserts)
 {
 	const StrataDeltaTarget *t = work->target;
 	StringInfoData nulls;
-	char	   *keys = strata_base_join_quoted(t->key, ", ");
+	char *keys = strata_base_join_quoted(t->key, ", ");
 	StrataRows *rows;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&nulls);
-	foreach(lc, t->key)
-		appendStringInfo(&nulls, "%s%s IS NULL", foreach_current_index(lc) > 0 ? " OR " : "", quote_identifier(lfirst(lc)));
-	rows = strata_base_run_query(psprintf("SELECT left(to_jsonb(d)::text, 300) FROM (SELECT %s FROM delta_insert WHERE %s LIMIT 5) AS d",
-										  strata_base_join_quoted(t->columns, ", "), nulls.data),
-								 NULL, work->snapshot, list_make1(inserts));
+	foreach (lc, t->key)
+		appendStringInfo(&nulls, "%s%s IS NULL", foreach_current_index(lc) > 0 ? " OR " : "",
+						 quote_identifier(lfirst(lc)));
+	rows = strata_base_run_query(
+		psprintf("SELECT left(to_jsonb(d)::text, 300) FROM (SELECT %s FROM delta_insert WHERE %s LIMIT 5) AS d",
+				 strata_base_join_quoted(t->columns, ", "), nulls.data),
+		NULL, work->snapshot, list_make1(inserts));
 	if (rows->count > 0)
 	{
 		StringInfoData detail;
@@ -257,10 +261,11 @@ check_inserts(DeltaWork *work, StrataRowSet *inserts)
 			appendStringInfo(&detail, "%s%s", i == 0 ? "Rows: " : "; ", strata_rows_text(rows, i, 1));
 		delta_key_error(work, "null", detail.data);
 	}
-	rows = strata_base_run_query(psprintf("SELECT left(to_jsonb(d)::text, 300) FROM (SELECT %s, count(*) AS rows FROM delta_insert"
-										  " GROUP BY %s HAVING count(*) > 1 LIMIT 5) AS d",
-										  keys, keys),
-								 NULL, work->snapshot, list_make1(inserts));
+	rows = strata_base_run_query(
+		psprintf("SELECT left(to_jsonb(d)::text, 300) FROM (SELECT %s, count(*) AS rows FROM delta_insert"
+				 " GROUP BY %s HAVING count(*) > 1 LIMIT 5) AS d",
+				 keys, keys),
+		NULL, work->snapshot, list_make1(inserts));
 	if (rows->count > 0)
 	{
 		StringInfoData detail;
@@ -276,14 +281,14 @@ check_inserts(DeltaWork *work, StrataRowSet *inserts)
 static bool
 has_other_unique_index(const StrataDeltaTarget *t)
 {
-	Relation	rel = table_open(t->relid, NoLock);
-	List	   *indexes = RelationGetIndexList(rel);
-	int			unique = 0;
-	ListCell   *lc;
+	Relation rel = table_open(t->relid, NoLock);
+	List *indexes = RelationGetIndexList(rel);
+	int unique = 0;
+	ListCell *lc;
 
-	foreach(lc, indexes)
+	foreach (lc, indexes)
 	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
 
 		if ((index->rd_index->indisunique || index->rd_index->indisexclusion) && !index->rd_index->indisprimary)
 			unique++;
@@ -297,10 +302,10 @@ static void
 apply(DeltaWork *work, Receiver *r)
 {
 	const StrataDeltaTarget *t = work->target;
-	char	   *columns = strata_base_join_quoted(t->columns, ", ");
-	bool		partitioned = get_rel_relkind(t->relid) == RELKIND_PARTITIONED_TABLE;
+	char *columns = strata_base_join_quoted(t->columns, ", ");
+	bool partitioned = get_rel_relkind(t->relid) == RELKIND_PARTITIONED_TABLE;
 	const char *same_table = partitioned ? " AND t.tableoid = d.strata_table" : "";
-	bool		split = r->updates->count > 0 && has_other_unique_index(t);
+	bool split = r->updates->count > 0 && has_other_unique_index(t);
 
 	if (r->deletes->count > 0)
 		strata_base_run(psprintf("DELETE FROM %s AS t USING delta_delete AS d WHERE t.ctid = d.strata_ctid%s", t->label,
@@ -311,9 +316,10 @@ apply(DeltaWork *work, Receiver *r)
 								 same_table),
 						NULL, work->snapshot, list_make1(r->updates));
 	else if (r->updates->count > 0)
-		strata_base_run(psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM delta_update AS d WHERE t.ctid = d.strata_ctid%s",
-								 t->label, columns, prefixed(t->columns, "d"), same_table),
-						NULL, work->snapshot, list_make1(r->updates));
+		strata_base_run(
+			psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM delta_update AS d WHERE t.ctid = d.strata_ctid%s",
+					 t->label, columns, prefixed(t->columns, "d"), same_table),
+			NULL, work->snapshot, list_make1(r->updates));
 	if (split)
 		strata_base_run(psprintf("INSERT INTO %s (%s) SELECT %s FROM delta_update", t->label, columns, columns), NULL,
 						work->snapshot, list_make1(r->updates));
@@ -329,8 +335,8 @@ void
 delta_keyed(DeltaWork *work)
 {
 	const StrataDeltaTarget *t = work->target;
-	Receiver	r = {0};
-	int64		changed;
+	Receiver r = {0};
+	int64 changed;
 
 	r.pub.receiveSlot = receive;
 	r.pub.rStartup = startup;
@@ -350,8 +356,8 @@ delta_keyed(DeltaWork *work)
 	work->counts->inserted = r.inserts->count;
 	changed = r.deletes->count + r.updates->count + r.inserts->count;
 	/* where nearly all changes, writing the table anew is cheaper than changing its rows */
-	if (changed > 20000 && changed > strata_delta_swap_share * (r.kept + r.deletes->count) && r.kept + r.deletes->count > 0 &&
-		t->scope == NULL && delta_swap_possible(t))
+	if (changed > 20000 && changed > strata_delta_swap_share * (r.kept + r.deletes->count) &&
+		r.kept + r.deletes->count > 0 && t->scope == NULL && delta_swap_possible(t))
 	{
 		StrataDeltaCounts counts = *work->counts;
 

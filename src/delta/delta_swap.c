@@ -37,32 +37,33 @@
 typedef struct Loader
 {
 	DestReceiver pub;
-	DeltaWork  *work;
-	Relation	rel;			/* the new heap */
-	int		   *attnums;		/* query column -> attribute index of the heap */
-	int			ncolumns;
+	DeltaWork *work;
+	Relation rel; /* the new heap */
+	int *attnums; /* query column -> attribute index of the heap */
+	int ncolumns;
+	MemoryContext context; /* outlives the executor that calls */
 	BulkInsertState bulk;
-	CommandId	cid;
+	CommandId cid;
 	TupleTableSlot *slots[BATCH_ROWS];
-	int			n_slots;		/* made */
-	int			n;				/* filled */
-	Size		bytes;
-	int64		rows;
-	EState	   *estate;
-	ResultRelInfo *result_rel;	/* for NOT NULL and CHECK; NULL when there is none */
+	int n_slots; /* made */
+	int n;       /* filled */
+	Size bytes;
+	int64 rows;
+	EState *estate;
+	ResultRelInfo *result_rel; /* for NOT NULL and CHECK; NULL when there is none */
 } Loader;
 
 bool
 delta_swap_possible(const StrataDeltaTarget *t)
 {
-	Relation	rel;
-	bool		possible;
+	Relation rel;
+	bool possible;
 
 	if (t->no_swap)
 		return false;
 	rel = table_open(t->relid, NoLock);
 	possible = rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_refcnt == 1 && !rel->rd_rel->relispartition &&
-		!rel->rd_rel->relhassubclass && !(rel->rd_att->constr && rel->rd_att->constr->has_generated_stored);
+			   !rel->rd_rel->relhassubclass && !(rel->rd_att->constr && rel->rd_att->constr->has_generated_stored);
 	/* triggers of the user's own must see the rows; those of foreign keys are not needed for rows made true by the query */
 	if (possible && rel->trigdesc)
 		for (int i = 0; i < rel->trigdesc->numtriggers; i++)
@@ -104,23 +105,31 @@ flush(Loader *l)
 static void
 startup(DestReceiver *self, int operation, TupleDesc desc)
 {
-	Loader	   *l = (Loader *) self;
+	Loader *l = (Loader *) self;
+	MemoryContext old = MemoryContextSwitchTo(l->context);
 
 	if (desc->natts != l->ncolumns)
-		elog(ERROR, "the query of %s gives %d columns, its target has %d", l->work->target->label, desc->natts, l->ncolumns);
+		elog(ERROR, "the query of %s gives %d columns, its target has %d", l->work->target->label, desc->natts,
+			 l->ncolumns);
 	l->cid = GetCurrentCommandId(true);
 	l->bulk = GetBulkInsertState();
+	MemoryContextSwitchTo(old);
 }
 
 static bool
 receive(TupleTableSlot *in, DestReceiver *self)
 {
-	Loader	   *l = (Loader *) self;
-	TupleDesc	desc = RelationGetDescr(l->rel);
+	Loader *l = (Loader *) self;
+	TupleDesc desc = RelationGetDescr(l->rel);
 	TupleTableSlot *out;
 
 	if (l->n == l->n_slots)
+	{
+		MemoryContext old = MemoryContextSwitchTo(l->context);
+
 		l->slots[l->n_slots++] = table_slot_create(l->rel, NULL);
+		MemoryContextSwitchTo(old);
+	}
 	out = l->slots[l->n];
 	slot_getallattrs(in);
 	ExecClearTuple(out);
@@ -151,23 +160,23 @@ noop(DestReceiver *self)
 static void
 map_columns(Loader *l)
 {
-	TupleDesc	desc = RelationGetDescr(l->rel);
-	ListCell   *lc;
+	TupleDesc desc = RelationGetDescr(l->rel);
+	ListCell *lc;
 
 	l->ncolumns = list_length(l->work->target->columns);
 	l->attnums = palloc(sizeof(int) * Max(1, l->ncolumns));
-	foreach(lc, l->work->target->columns)
+	foreach (lc, l->work->target->columns)
 	{
-		int			found = -1;
+		int found = -1;
 
 		for (int a = 0; a < desc->natts; a++)
-			if (!TupleDescAttr(desc, a)->attisdropped && strcmp(NameStr(TupleDescAttr(desc, a)->attname), lfirst(lc)) == 0)
+			if (!TupleDescAttr(desc, a)->attisdropped &&
+				strcmp(NameStr(TupleDescAttr(desc, a)->attname), lfirst(lc)) == 0)
 				found = a;
 		if (found < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" is missing from %s", (char *) lfirst(lc), l->work->target->label),
-					 errhint("Define the model again to restore its columns.")));
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+							errmsg("column \"%s\" is missing from %s", (char *) lfirst(lc), l->work->target->label),
+							errhint("Define the model again to restore its columns.")));
 		l->attnums[foreach_current_index(lc)] = found;
 	}
 }
@@ -175,7 +184,7 @@ map_columns(Loader *l)
 static int64
 load(DeltaWork *work, Relation target, Oid new_heap)
 {
-	Loader		l = {0};
+	Loader l = {0};
 
 	l.pub.receiveSlot = receive;
 	l.pub.rStartup = startup;
@@ -183,6 +192,7 @@ load(DeltaWork *work, Relation target, Oid new_heap)
 	l.pub.rDestroy = noop;
 	l.pub.mydest = DestTransientRel;
 	l.work = work;
+	l.context = CurrentMemoryContext;
 	l.rel = table_open(new_heap, NoLock);
 	map_columns(&l);
 	l.estate = CreateExecutorState();
@@ -211,11 +221,12 @@ exchange(DeltaWork *work, Oid new_heap, char persistence)
 
 	PG_TRY();
 	{
-		finish_heap_swap(work->target->relid, new_heap, false, false, true, true, RecentXmin, ReadNextMultiXactId(), persistence);
+		finish_heap_swap(work->target->relid, new_heap, false, false, true, true, RecentXmin, ReadNextMultiXactId(),
+						 persistence);
 	}
 	PG_CATCH();
 	{
-		ErrorData  *edata;
+		ErrorData *edata;
 
 		MemoryContextSwitchTo(context);
 		edata = CopyErrorData();
@@ -231,11 +242,11 @@ bool
 delta_swap(DeltaWork *work)
 {
 	const StrataDeltaTarget *t = work->target;
-	Relation	rel;
-	Oid			new_heap;
-	Oid			tablespace;
-	Oid			access_method;
-	char		persistence;
+	Relation rel;
+	Oid new_heap;
+	Oid tablespace;
+	Oid access_method;
+	char persistence;
 
 	if (!lock_alone(t->relid))
 		return false;

@@ -17,9 +17,8 @@ strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRe
 	memset(result, 0, sizeof(*result));
 	result->row_count = -1;
 	if (!OidIsValid(model->relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target of model %s does not exist", model->label),
-				 errhint("Drop the model with strata.drop_model('%s') and define it again.", model->label)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target of model %s does not exist", model->label),
+						errhint("Drop the model with strata.drop_model('%s') and define it again.", model->label)));
 	LockRelationOid(model->relid, RowExclusiveLock);
 	strata_guard_suspend();
 	strata_base_enter_owner(model->owner, &model->settings, &saved);

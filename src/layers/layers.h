@@ -11,18 +11,18 @@
 /* What a run gives every step. */
 typedef struct StrataRefresh
 {
-	Snapshot	snapshot;
-	TimestampTz as_of;			/* the run time: dates versions */
-	bool		full_rebuild;
-	bool		confirm_shrink;
+	Snapshot snapshot;
+	TimestampTz as_of; /* the run time: dates versions */
+	bool full_rebuild;
+	bool confirm_shrink;
 } StrataRefresh;
 
 typedef struct StrataRefreshResult
 {
 	StrataDeltaCounts counts;
-	int64		rejected;
-	int64		row_count;		/* of the target afterwards; -1 unknown */
-	char	   *message;		/* anything worth telling; NULL */
+	int64 rejected;
+	int64 row_count; /* of the target afterwards; -1 unknown */
+	char *message;   /* anything worth telling; NULL */
 } StrataRefreshResult;
 
 /* Brings the target up to date. The caller holds the model's lock; the room takes the owner's identity itself. */
@@ -35,16 +35,16 @@ extern List *strata_layers_also_written(const StrataModel *model);
 typedef struct StrataDefine
 {
 	StrataLayer layer;
-	const char *kind;			/* view | table | date */
+	const char *kind; /* view | table | date */
 	const char *name;
 	const char *query;
-	Jsonb	   *options;		/* the layer's own */
+	Jsonb *options; /* the layer's own */
 	const char *refresh;
 	const char *description;
-	Jsonb	   *columns;
-	List	   *tags;
+	Jsonb *columns;
+	List *tags;
 } StrataDefine;
 
 extern char *strata_layers_define(const StrataDefine *define);
 
-#endif							/* STRATA_LAYERS_H */
+#endif /* STRATA_LAYERS_H */

@@ -3,6 +3,7 @@
 
 #include "utils/jsonb.h"
 
-extern char *layers_date_query(const char *start, const char *end, const char *locale, int fiscal_start, const Jsonb *holidays);
+extern char *layers_date_query(const char *start, const char *end, const char *locale, int fiscal_start,
+							   const Jsonb *holidays);
 
 #endif

@@ -45,32 +45,29 @@ static StrataModel *
 open_name(const StrataDefine *define, StrataName *name)
 {
 	StrataModel *old;
-	Oid			schema;
-	Oid			relid;
+	Oid schema;
+	Oid relid;
 
 	*name = strata_base_parse_name(define->name, "name");
 	if (name->schema == NULL)
 	{
-		List	   *path = fetch_search_path(false);
+		List *path = fetch_search_path(false);
 
 		if (path == NIL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_SCHEMA),
-					 errmsg("name: \"%s\" names no schema, and search_path has none", define->name),
-					 errhint("Write schema.name.")));
+			ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA),
+							errmsg("name: \"%s\" names no schema, and search_path has none", define->name),
+							errhint("Write schema.name.")));
 		name->schema = get_namespace_name(linitial_oid(path));
 	}
 	schema = get_namespace_oid(name->schema, true);
 	if (!OidIsValid(schema))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_SCHEMA),
-				 errmsg("schema \"%s\" of model %s does not exist", name->schema, define->name),
-				 errhint("CREATE SCHEMA %s;", quote_identifier(name->schema))));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA),
+						errmsg("schema \"%s\" of model %s does not exist", name->schema, define->name),
+						errhint("CREATE SCHEMA %s;", quote_identifier(name->schema))));
 	if (strcmp(name->schema, "strata") == 0 || strcmp(name->schema, "strata_state") == 0 || isTempNamespace(schema) ||
 		IsCatalogNamespace(schema))
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_SCHEMA_NAME),
-				 errmsg("a model cannot stand in schema \"%s\"", name->schema),
+				(errcode(ERRCODE_INVALID_SCHEMA_NAME), errmsg("a model cannot stand in schema \"%s\"", name->schema),
 				 errhint("Use a schema of your own.")));
 	old = strata_registry_find(name->schema, name->name);
 	if (old != NULL)
@@ -80,17 +77,16 @@ open_name(const StrataDefine *define, StrataName *name)
 	}
 	relid = get_relname_relid(name->name, schema);
 	if (OidIsValid(relid))
+		ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE),
+						errmsg("relation %s exists and is not a model", strata_base_label(name->schema, name->name)),
+						errhint("Choose another name, or rename the relation first.")));
+	if (!strata_rows_bool(
+			strata_base_query(psprintf("SELECT pg_catalog.has_schema_privilege(%s::pg_catalog.text, 'CREATE, USAGE')",
+									   strata_base_literal(name->schema)),
+							  NULL),
+			0, 1))
 		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_TABLE),
-				 errmsg("relation %s exists and is not a model", strata_base_label(name->schema, name->name)),
-				 errhint("Choose another name, or rename the relation first.")));
-	if (!strata_rows_bool(strata_base_query(psprintf("SELECT pg_catalog.has_schema_privilege(%s::pg_catalog.text, 'CREATE, USAGE')",
-													 strata_base_literal(name->schema)),
-											NULL),
-						  0, 1))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for schema \"%s\"", name->schema),
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for schema \"%s\"", name->schema),
 				 errdetail("Role \"%s\" may not create in it.", GetUserNameFromId(GetUserId(), false)),
 				 errhint("GRANT USAGE, CREATE ON SCHEMA %s TO %s;", quote_identifier(name->schema),
 						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
@@ -100,12 +96,12 @@ open_name(const StrataDefine *define, StrataName *name)
 static void
 read_query(Definition *def, const char *what)
 {
-	ListCell   *lc;
+	ListCell *lc;
 	StrataIdentity saved;
 
 	def->query = strata_lineage_parse(def->model->query, what);
 	def->lineage = strata_lineage_analyze(def->query);
-	foreach(lc, def->query->targetList)
+	foreach (lc, def->query->targetList)
 	{
 		TargetEntry *te = lfirst(lc);
 		QueryColumn *c;
@@ -148,28 +144,27 @@ require_readable(const StrataReference *ref, const char *label)
 {
 	if (pg_class_aclcheck(ref->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(ref->relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for %s, which model %s reads", strata_base_label(ref->schema, ref->name), label),
-				 errhint("GRANT SELECT ON %s TO %s;", strata_base_label(ref->schema, ref->name),
-						 quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied for %s, which model %s reads",
+							   strata_base_label(ref->schema, ref->name), label),
+						errhint("GRANT SELECT ON %s TO %s;", strata_base_label(ref->schema, ref->name),
+								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 }
 
 static void
 note_references(Definition *def)
 {
 	StrataModel *m = def->model;
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, def->lineage->references)
+	foreach (lc, def->lineage->references)
 	{
 		StrataReference *ref = lfirst(lc);
 		StrataDependency *dep = palloc0(sizeof(StrataDependency));
 
 		if (strcmp(ref->schema, m->schema) == 0 && strcmp(ref->name, m->name) == 0)
 			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_RECURSION),
-					 errmsg("model %s reads itself", m->label),
+					(errcode(ERRCODE_INVALID_RECURSION), errmsg("model %s reads itself", m->label),
 					 errhint("A model is a function of other relations; to keep history use define_dimension.")));
 		require_readable(ref, m->label);
 		dep->schema = ref->schema;
@@ -177,7 +172,7 @@ note_references(Definition *def)
 		dep->via = pstrdup("query");
 		def->dependencies = lappend(def->dependencies, dep);
 	}
-	foreach(lc, def->lineage->edges)
+	foreach (lc, def->lineage->edges)
 	{
 		StrataEdge *edge = lfirst(lc);
 		StrataLineageRow *row = palloc0(sizeof(StrataLineageRow));
@@ -196,24 +191,23 @@ refuse_volatile(const Definition *def)
 {
 	if (def->lineage->volatile_functions == NIL || strcmp(def->model->refresh, "full") == 0)
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
-			 errmsg("the query of model %s uses a volatile function", def->model->label),
-			 errdetail("Its result changes with every call: %s.", strata_base_join(def->lineage->volatile_functions, ", ")),
-			 errhint("Remove it, or say refresh => 'full' to have the model computed anew each time.")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
+					errmsg("the query of model %s uses a volatile function", def->model->label),
+					errdetail("Its result changes with every call: %s.",
+							  strata_base_join(def->lineage->volatile_functions, ", ")),
+					errhint("Remove it, or say refresh => 'full' to have the model computed anew each time.")));
 }
 
 static void
 refuse_cycle(Definition *def)
 {
-	List	   *cycle = strata_plan_cycle(def->model, def->dependencies);
+	List *cycle = strata_plan_cycle(def->model, def->dependencies);
 
 	if (cycle != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_RECURSION),
-				 errmsg("model %s would read itself through other models", def->model->label),
-				 errdetail("The cycle: %s.", strata_base_join(cycle, " -> ")),
-				 errhint("Break it by reading the sources instead in one of these models.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_RECURSION),
+						errmsg("model %s would read itself through other models", def->model->label),
+						errdetail("The cycle: %s.", strata_base_join(cycle, " -> ")),
+						errhint("Break it by reading the sources instead in one of these models.")));
 }
 
 /* What makes two definitions the same. */
@@ -236,20 +230,19 @@ definition_hash(const Definition *def)
 static void
 check_column_comments(const Definition *def)
 {
-	ListCell   *lc;
-	List	   *known = layers_names(def->columns);
+	ListCell *lc;
+	List *known = layers_names(def->columns);
 
 	if (def->model->column_comments == NULL)
 		return;
 	if (!JB_ROOT_IS_OBJECT(def->model->column_comments))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("columns of model %s must be a JSON object", def->model->label),
-				 errhint("Write it as {\"column\": \"its description\"}.")));
-	foreach(lc, strata_option_names(def->model->column_comments))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("columns of model %s must be a JSON object", def->model->label),
+						errhint("Write it as {\"column\": \"its description\"}.")));
+	foreach (lc, strata_option_names(def->model->column_comments))
 	{
-		char	   *name = lfirst(lc);
-		char	   *hint;
+		char *name = lfirst(lc);
+		char *hint;
 
 		if (strata_base_list_has(known, name))
 			continue;
@@ -264,10 +257,10 @@ check_column_comments(const Definition *def)
 static void
 store_details(Definition *def)
 {
-	List	   *columns = NIL;
-	ListCell   *lc;
+	List *columns = NIL;
+	ListCell *lc;
 
-	foreach(lc, def->columns)
+	foreach (lc, def->columns)
 	{
 		TargetColumn *t = lfirst(lc);
 		StrataColumn *c = palloc0(sizeof(StrataColumn));
@@ -318,11 +311,11 @@ change(Definition *def)
 
 	strata_registry_lock(m->id, true);
 	if (m->layer != def->old->layer || strcmp(m->kind, def->old->kind) != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("model %s is a %s kept as a %s; it cannot become a %s kept as a %s", m->label,
-						strata_registry_layer_name(def->old->layer), def->old->kind, strata_registry_layer_name(m->layer), m->kind),
-				 errhint("SELECT strata.drop_model('%s'); then define it again.", m->label)));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("model %s is a %s kept as a %s; it cannot become a %s kept as a %s", m->label,
+							   strata_registry_layer_name(def->old->layer), def->old->kind,
+							   strata_registry_layer_name(m->layer), m->kind),
+						errhint("SELECT strata.drop_model('%s'); then define it again.", m->label)));
 	m->owner = def->old->owner;
 	if (strcmp(m->kind, "view") != 0)
 		layers_create_query_view(m, def->resolved, m->owner);
@@ -343,15 +336,15 @@ change(Definition *def)
 char *
 strata_layers_define(const StrataDefine *define)
 {
-	Definition	def = {0};
+	Definition def = {0};
 	StrataModel *m = palloc0(sizeof(StrataModel));
-	StrataName	name;
-	char	   *result;
+	StrataName name;
+	char *result;
 
 	if (define->query == NULL || define->name == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a model needs a name and a query"),
-				 errhint("strata.define_%s('schema.name', $$ SELECT ... $$, ...)", strata_registry_layer_name(define->layer))));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a model needs a name and a query"),
+						errhint("strata.define_%s('schema.name', $$ SELECT ... $$, ...)",
+								strata_registry_layer_name(define->layer))));
 	def.model = m;
 	def.old = open_name(define, &name);
 	m->id = def.old ? def.old->id : 0;
@@ -376,8 +369,7 @@ strata_layers_define(const StrataDefine *define)
 	if (strcmp(m->refresh, "auto") != 0 && strcmp(m->refresh, "full") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("refresh of model %s is \"%s\"", m->label, m->refresh),
-				 errhint("It is 'auto' or 'full'.")));
+				 errmsg("refresh of model %s is \"%s\"", m->label, m->refresh), errhint("It is 'auto' or 'full'.")));
 
 	read_query(&def, psprintf("the query of model %s", m->label));
 	note_references(&def);

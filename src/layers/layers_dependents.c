@@ -15,10 +15,10 @@
 
 typedef struct Suspended
 {
-	char	   *label;
-	char	   *model;			/* whose definition it is, for messages */
-	bool		self;			/* the relation being changed: made anew by the caller */
-	List	   *statements;		/* what brings it back */
+	char *label;
+	char *model;      /* whose definition it is, for messages */
+	bool self;        /* the relation being changed: made anew by the caller */
+	List *statements; /* what brings it back */
 } Suspended;
 
 static const char find_sql[] =
@@ -59,8 +59,8 @@ static const char describe_sql[] =
 static Suspended *
 describe(Oid relid, const char *label, const char *model, bool self)
 {
-	Suspended  *s = palloc0(sizeof(Suspended));
-	StrataArgs	args = {0};
+	Suspended *s = palloc0(sizeof(Suspended));
+	StrataArgs args = {0};
 	StrataRows *rows;
 
 	s->label = pstrdup(label);
@@ -77,11 +77,11 @@ describe(Oid relid, const char *label, const char *model, bool self)
 List *
 layers_suspend_dependents(Oid relid, const char *label, const List *columns, bool include_self)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 	StrataRows *rows;
-	List	   *suspended = NIL;
-	List	   *labels = NIL;
-	List	   *foreign = NIL;
+	List *suspended = NIL;
+	List *labels = NIL;
+	List *foreign = NIL;
 
 	strata_args_int8(&args, relid);
 	strata_args_bool(&args, columns == NIL);
@@ -94,22 +94,22 @@ layers_suspend_dependents(Oid relid, const char *label, const List *columns, boo
 	}
 	for (uint64 i = 0; i < rows->count; i++)
 	{
-		char	   *view = strata_rows_text(rows, i, 2);
+		char *view = strata_rows_text(rows, i, 2);
 
 		if (!strata_rows_bool(rows, i, 3) || !strata_rows_bool(rows, i, 4))
 		{
 			foreign = lappend(foreign, view);
 			continue;
 		}
-		suspended = lappend(suspended, describe(strata_rows_int(rows, i, 1), view, strata_rows_text(rows, i, 5), false));
+		suspended =
+			lappend(suspended, describe(strata_rows_int(rows, i, 1), view, strata_rows_text(rows, i, 5), false));
 		labels = lappend(labels, view);
 	}
 	if (foreign != NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot change the columns of %s: views stand on them", label),
-				 errdetail("They are not models, so they are left alone: %s.", strata_base_join(foreign, ", ")),
-				 errhint("Drop them first and create them again afterwards, or keep the columns as they are.")));
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("cannot change the columns of %s: views stand on them", label),
+						errdetail("They are not models, so they are left alone: %s.", strata_base_join(foreign, ", ")),
+						errhint("Drop them first and create them again afterwards, or keep the columns as they are.")));
 	if (labels != NIL)
 	{
 		StrataIdentity saved;
@@ -124,20 +124,20 @@ layers_suspend_dependents(Oid relid, const char *label, const List *columns, boo
 void
 layers_resume_dependents(List *suspended, const char *label)
 {
-	ListCell   *lc;
+	ListCell *lc;
 	MemoryContext context = CurrentMemoryContext;
 
-	foreach(lc, suspended)
+	foreach (lc, suspended)
 	{
-		Suspended  *s = lfirst(lc);
-		ListCell   *st;
+		Suspended *s = lfirst(lc);
+		ListCell *st;
 
 		PG_TRY();
 		{
 			StrataIdentity saved;
 
 			strata_base_enter_keeper(&saved);
-			foreach(st, s->statements)
+			foreach (st, s->statements)
 			{
 				/* the changed relation itself was made by the caller; its owner, grants and comments come back here */
 				if (!(s->self && foreach_current_index(st) == 0))
@@ -147,7 +147,7 @@ layers_resume_dependents(List *suspended, const char *label)
 		}
 		PG_CATCH();
 		{
-			ErrorData  *edata;
+			ErrorData *edata;
 
 			MemoryContextSwitchTo(context);
 			edata = CopyErrorData();
@@ -179,7 +179,7 @@ layers_keeper_ddl(const char *sql)
 void
 layers_create_query_view(const StrataModel *model, const char *resolved, Oid owner)
 {
-	char	   *view = strata_registry_state_relation(model->id, "query");
+	char *view = strata_registry_state_relation(model->id, "query");
 
 	if (OidIsValid(get_relname_relid(psprintf("m%d_query", model->id), get_namespace_oid("strata_state", false))))
 		layers_keeper_ddl(psprintf("DROP VIEW %s", view));

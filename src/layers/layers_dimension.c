@@ -15,15 +15,9 @@
 #include "utils/typcache.h"
 
 static const StrataOption options[] = {
-	{"key", STRATA_OPTION_TEXTS},
-	{"history", STRATA_OPTION_TEXTS},
-	{"fixed", STRATA_OPTION_TEXTS},
-	{"effective_from", STRATA_OPTION_TEXT},
-	{"operation", STRATA_OPTION_TEXT},
-	{"sequence", STRATA_OPTION_TEXT},
-	{"deletes", STRATA_OPTION_TEXT},
-	{"surrogate_key", STRATA_OPTION_TEXT},
-	{"unknown", STRATA_OPTION_OBJECT},
+	{"key", STRATA_OPTION_TEXTS},           {"history", STRATA_OPTION_TEXTS},      {"fixed", STRATA_OPTION_TEXTS},
+	{"effective_from", STRATA_OPTION_TEXT}, {"operation", STRATA_OPTION_TEXT},     {"sequence", STRATA_OPTION_TEXT},
+	{"deletes", STRATA_OPTION_TEXT},        {"surrogate_key", STRATA_OPTION_TEXT}, {"unknown", STRATA_OPTION_OBJECT},
 	{"max_shrink", STRATA_OPTION_NUMBER},
 };
 
@@ -31,7 +25,7 @@ static char *
 default_surrogate(const StrataModel *m)
 {
 	const char *base = strncmp(m->name, "dim_", 4) == 0 && m->name[4] ? m->name + 4 : m->name;
-	char	   *name = psprintf("%s_key", base);
+	char *name = psprintf("%s_key", base);
 
 	strata_base_check_identifier(name, "surrogate_key");
 	return name;
@@ -41,7 +35,7 @@ DimensionSpec *
 layers_dimension_spec(StrataModel *m)
 {
 	DimensionSpec *s = palloc0(sizeof(DimensionSpec));
-	ListCell   *lc;
+	ListCell *lc;
 
 	s->model = m;
 	s->surrogate = strata_option_text(m->options, "surrogate_key");
@@ -58,7 +52,7 @@ layers_dimension_spec(StrataModel *m)
 	s->keys = strata_registry_state_relation(m->id, "keys");
 	s->log = strata_registry_state_relation(m->id, "log");
 	s->time_type = pstrdup("timestamptz");
-	foreach(lc, strata_registry_columns(m->id))
+	foreach (lc, strata_registry_columns(m->id))
 	{
 		StrataColumn *c = lfirst(lc);
 
@@ -78,16 +72,16 @@ layers_dimension_spec(StrataModel *m)
 static void
 refuse(const Definition *def, const char *problem, const char *hint)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("dimension %s: %s", def->model->label, problem), errhint("%s", hint)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("dimension %s: %s", def->model->label, problem),
+					errhint("%s", hint)));
 }
 
 static void
 check_disjoint(const Definition *def, const List *a, const char *what_a, const List *b, const char *what_b)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, a)
+	foreach (lc, a)
 		if (strata_base_list_has(b, lfirst(lc)))
 			refuse(def, psprintf("column \"%s\" is in %s and in %s", (char *) lfirst(lc), what_a, what_b),
 				   "A column has one role: key, history, fixed, or (named nowhere) overwritten.");
@@ -99,7 +93,7 @@ time_type(const Definition *def, const char *effective_from, const char *operati
 {
 	const char *name = effective_from ? effective_from : operation ? sequence : NULL;
 	QueryColumn *c = name ? layers_find_column(def->query_columns, name) : NULL;
-	Oid			base;
+	Oid base;
 
 	if (c == NULL)
 		return TIMESTAMPTZOID;
@@ -109,18 +103,21 @@ time_type(const Definition *def, const char *effective_from, const char *operati
 	if (effective_from)
 		refuse(def, psprintf("effective_from column \"%s\" is of type %s", name, format_type_be(c->type)),
 			   "It must be timestamptz, timestamp or date.");
-	refuse(def, psprintf("sequence column \"%s\" is of type %s and no effective_from is given", name, format_type_be(c->type)),
-		   "Name the column that says since when a change holds: effective_from => '...'.");
+	refuse(
+		def,
+		psprintf("sequence column \"%s\" is of type %s and no effective_from is given", name, format_type_be(c->type)),
+		"Name the column that says since when a change holds: effective_from => '...'.");
 	return InvalidOid;
 }
 
 static void
-check_roles(Definition *def, List *key, List *history, List *fixed, char *effective_from, char *operation, char *sequence)
+check_roles(Definition *def, List *key, List *history, List *fixed, char *effective_from, char *operation,
+			char *sequence)
 {
-	Jsonb	   *o = def->model->options;
-	char	   *deletes = strata_option_text(o, "deletes");
-	double		shrink = strata_option_number(o, "max_shrink", 0.5);
-	List	   *one;
+	Jsonb *o = def->model->options;
+	char *deletes = strata_option_text(o, "deletes");
+	double shrink = strata_option_number(o, "max_shrink", 0.5);
+	List *one;
 
 	if (key == NIL)
 		refuse(def, "it has no key", "Name the natural key: key => '{column}'.");
@@ -133,7 +130,7 @@ check_roles(Definition *def, List *key, List *history, List *fixed, char *effect
 	check_disjoint(def, history, "history", fixed, "fixed");
 	for (int i = 0; i < 3; i++)
 	{
-		char	   *name = i == 0 ? effective_from : i == 1 ? operation : sequence;
+		char *name = i == 0 ? effective_from : i == 1 ? operation : sequence;
 		const char *option = i == 0 ? "effective_from" : i == 1 ? "operation" : "sequence";
 
 		if (name == NULL)
@@ -145,7 +142,8 @@ check_roles(Definition *def, List *key, List *history, List *fixed, char *effect
 		check_disjoint(def, one, option, fixed, "fixed");
 	}
 	if ((operation == NULL) != (sequence == NULL) && operation != NULL)
-		refuse(def, "operation is given without sequence", "A feed of changes needs both: what happened, and in which order.");
+		refuse(def, "operation is given without sequence",
+			   "A feed of changes needs both: what happened, and in which order.");
 	if (operation == NULL && sequence != NULL && effective_from == NULL)
 		refuse(def, "sequence is given without operation or effective_from",
 			   "sequence decides between rows of one key and one instant; name that instant with effective_from.");
@@ -169,14 +167,14 @@ add_column(Definition *def, TargetColumn *column)
 static bool
 gist_has_equality(Oid type)
 {
-	Oid			opclass = GetDefaultOpClass(getBaseType(type), get_index_am_oid("gist", false));
-	Oid			input;
-	Oid			operator;
+	Oid opclass = GetDefaultOpClass(getBaseType(type), get_index_am_oid("gist", false));
+	Oid input;
+	Oid operator;
 
 	if (!OidIsValid(opclass))
 		return false;
 	input = get_opclass_input_type(opclass);
-	operator = get_opfamily_member(get_opclass_family(opclass), input, input, BTEqualStrategyNumber);
+	operator= get_opfamily_member(get_opclass_family(opclass), input, input, BTEqualStrategyNumber);
 	return OidIsValid(operator) && strcmp(get_opname(operator), "=") == 0;
 }
 
@@ -186,11 +184,11 @@ exclusion(const Definition *def, const List *key, Oid type)
 {
 	const char *range = type == DATEOID ? "daterange" : type == TIMESTAMPOID ? "tsrange" : "tstzrange";
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
 	appendStringInfoString(&buf, ", CONSTRAINT no_overlap EXCLUDE USING gist (");
-	foreach(lc, key)
+	foreach (lc, key)
 	{
 		QueryColumn *c = layers_find_column(def->query_columns, lfirst(lc));
 
@@ -201,7 +199,9 @@ exclusion(const Definition *def, const List *key, Oid type)
 			appendStringInfo(&buf, "strata_state.row_image(ROW(%s)) WITH =, ", quote_identifier(c->name));
 	}
 	appendStringInfo(&buf, "%s(valid_from, valid_to, '[)') WITH &&)", range);
-	appendStringInfo(&buf, ", CONSTRAINT current_is_open CHECK (is_current = (valid_to IS NULL)), CONSTRAINT interval_is_not_empty CHECK (valid_from < valid_to)");
+	appendStringInfo(
+		&buf,
+		", CONSTRAINT current_is_open CHECK (is_current = (valid_to IS NULL)), CONSTRAINT interval_is_not_empty CHECK (valid_from < valid_to)");
 	return buf.data;
 }
 
@@ -209,31 +209,33 @@ static void
 validate(Definition *def)
 {
 	StrataModel *m = def->model;
-	List	   *key = strata_option_texts(m->options, "key");
-	List	   *history = strata_option_texts(m->options, "history");
-	List	   *fixed = strata_option_texts(m->options, "fixed");
-	char	   *effective_from = strata_option_text(m->options, "effective_from");
-	char	   *operation = strata_option_text(m->options, "operation");
-	char	   *sequence = strata_option_text(m->options, "sequence");
-	char	   *surrogate = strata_option_text(m->options, "surrogate_key");
-	char	   *deletes = strata_option_text(m->options, "deletes");
-	Oid			type;
-	ListCell   *lc;
+	List *key = strata_option_texts(m->options, "key");
+	List *history = strata_option_texts(m->options, "history");
+	List *fixed = strata_option_texts(m->options, "fixed");
+	char *effective_from = strata_option_text(m->options, "effective_from");
+	char *operation = strata_option_text(m->options, "operation");
+	char *sequence = strata_option_text(m->options, "sequence");
+	char *surrogate = strata_option_text(m->options, "surrogate_key");
+	char *deletes = strata_option_text(m->options, "deletes");
+	Oid type;
+	ListCell *lc;
 
 	strata_base_check_options(m->options, options, lengthof(options), psprintf("dimension %s", m->label));
 	check_roles(def, key, history, fixed, effective_from, operation, sequence);
 	type = time_type(def, effective_from, operation, sequence);
-	add_column(def, layers_column(surrogate ? surrogate : default_surrogate(m), INT8OID, -1, InvalidOid, "surrogate key"));
-	foreach(lc, def->query_columns)
+	add_column(def,
+			   layers_column(surrogate ? surrogate : default_surrogate(m), INT8OID, -1, InvalidOid, "surrogate key"));
+	foreach (lc, def->query_columns)
 	{
 		QueryColumn *c = lfirst(lc);
 
-		if ((effective_from && strcmp(c->name, effective_from) == 0) || (operation && strcmp(c->name, operation) == 0) ||
-			(sequence && strcmp(c->name, sequence) == 0))
+		if ((effective_from && strcmp(c->name, effective_from) == 0) ||
+			(operation && strcmp(c->name, operation) == 0) || (sequence && strcmp(c->name, sequence) == 0))
 			continue;
-		add_column(def, layers_query_column(c, strata_base_list_has(key, c->name) ? "key"
-											: strata_base_list_has(history, c->name) ? "history"
-											: strata_base_list_has(fixed, c->name) ? "fixed" : "overwrite"));
+		add_column(def, layers_query_column(c, strata_base_list_has(key, c->name)       ? "key"
+											   : strata_base_list_has(history, c->name) ? "history"
+											   : strata_base_list_has(fixed, c->name)   ? "fixed"
+																						: "overwrite"));
 	}
 	add_column(def, layers_column("valid_from", type, -1, InvalidOid, "valid time"));
 	add_column(def, layers_column("valid_to", type, -1, InvalidOid, "valid time"));
@@ -256,10 +258,10 @@ static char *
 column_list_ddl(const Definition *def, const List *names)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
-	foreach(lc, names)
+	foreach (lc, names)
 	{
 		QueryColumn *c = layers_find_column(def->query_columns, lfirst(lc));
 
@@ -278,8 +280,8 @@ has_log(const DimensionSpec *s)
 static void
 own(const DimensionSpec *s, const char *relation)
 {
-	layers_keeper_ddl(psprintf("ALTER TABLE %s OWNER TO %s", relation,
-							   quote_identifier(GetUserNameFromId(s->model->owner, false))));
+	layers_keeper_ddl(
+		psprintf("ALTER TABLE %s OWNER TO %s", relation, quote_identifier(GetUserNameFromId(s->model->owner, false))));
 }
 
 static void
@@ -288,10 +290,11 @@ create_log(const Definition *def, const DimensionSpec *s)
 	QueryColumn *sequence = s->sequence ? layers_find_column(def->query_columns, s->sequence) : NULL;
 	const char *sequence_type = sequence ? format_type_with_typemod(sequence->type, sequence->typmod) : "bigint";
 
-	layers_keeper_ddl(psprintf("CREATE TABLE %s (%s, strata_from %s NOT NULL, strata_sequence %s, strata_added smallint NOT NULL,"
-							   " strata_deleted boolean NOT NULL, PRIMARY KEY (%s, strata_from, strata_added%s))",
-							   s->log, column_list_ddl(def, s->columns), s->time_type, sequence_type,
-							   strata_base_join_quoted(s->key, ", "), sequence ? ", strata_sequence" : ""));
+	layers_keeper_ddl(
+		psprintf("CREATE TABLE %s (%s, strata_from %s NOT NULL, strata_sequence %s, strata_added smallint NOT NULL,"
+				 " strata_deleted boolean NOT NULL, PRIMARY KEY (%s, strata_from, strata_added%s))",
+				 s->log, column_list_ddl(def, s->columns), s->time_type, sequence_type,
+				 strata_base_join_quoted(s->key, ", "), sequence ? ", strata_sequence" : ""));
 	own(s, s->log);
 }
 
@@ -299,17 +302,17 @@ create_log(const Definition *def, const DimensionSpec *s)
 static void
 put_unknown(const Definition *def, const DimensionSpec *s)
 {
-	Jsonb	   *unknown = strata_option_object(def->model->options, "unknown");
+	Jsonb *unknown = strata_option_object(def->model->options, "unknown");
 	StringInfoData columns;
 	StringInfoData values;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&columns);
 	initStringInfo(&values);
-	foreach(lc, strata_option_names(unknown))
+	foreach (lc, strata_option_names(unknown))
 	{
-		char	   *name = lfirst(lc);
-		char	   *value = strata_option_text(unknown, name);
+		char *name = lfirst(lc);
+		char *value = strata_option_text(unknown, name);
 		QueryColumn *c = layers_find_column(def->query_columns, name);
 
 		if (!strata_base_list_has(s->columns, name))
@@ -317,11 +320,12 @@ put_unknown(const Definition *def, const DimensionSpec *s)
 		if (value == NULL || c == NULL)
 			continue;
 		appendStringInfo(&columns, ", %s", quote_identifier(name));
-		appendStringInfo(&values, ", %s::text::%s", strata_base_literal(value), format_type_with_typemod(c->type, c->typmod));
+		appendStringInfo(&values, ", %s::text::%s", strata_base_literal(value),
+						 format_type_with_typemod(c->type, c->typmod));
 	}
 	strata_base_execute(psprintf("DELETE FROM %s WHERE %s = 0", s->model->label, quote_identifier(s->surrogate)), NULL);
-	strata_base_execute(psprintf("INSERT INTO %s (%s%s, valid_from, is_current%s) VALUES (0%s, '-infinity', true%s)", s->model->label,
-								 quote_identifier(s->surrogate), columns.data,
+	strata_base_execute(psprintf("INSERT INTO %s (%s%s, valid_from, is_current%s) VALUES (0%s, '-infinity', true%s)",
+								 s->model->label, quote_identifier(s->surrogate), columns.data,
 								 strcmp(s->deletes ? s->deletes : "", "mark") == 0 ? ", is_deleted" : "", values.data,
 								 strcmp(s->deletes ? s->deletes : "", "mark") == 0 ? ", false" : ""),
 						NULL);
@@ -331,11 +335,12 @@ static void
 created(Definition *def)
 {
 	DimensionSpec *s = layers_dimension_spec(def->model);
-	char	   *key = strata_base_join_quoted(s->key, ", ");
+	char *key = strata_base_join_quoted(s->key, ", ");
 
-	layers_keeper_ddl(psprintf("CREATE TABLE %s (%s, valid_from %s NOT NULL, surrogate bigint NOT NULL, inferred boolean NOT NULL DEFAULT false,"
-							   " PRIMARY KEY (%s, valid_from))",
-							   s->keys, column_list_ddl(def, s->key), s->time_type, key));
+	layers_keeper_ddl(psprintf(
+		"CREATE TABLE %s (%s, valid_from %s NOT NULL, surrogate bigint NOT NULL, inferred boolean NOT NULL DEFAULT false,"
+		" PRIMARY KEY (%s, valid_from))",
+		s->keys, column_list_ddl(def, s->key), s->time_type, key));
 	layers_keeper_ddl(psprintf("CREATE INDEX ON %s (surrogate)", s->keys));
 	own(s, s->keys);
 	if (has_log(s))
@@ -349,12 +354,12 @@ static void
 changed(Definition *def)
 {
 	DimensionSpec *s = layers_dimension_spec(def->old);
-	List	   *history_now = strata_option_texts(def->model->options, "history");
-	List	   *added = NIL;
-	ListCell   *lc;
+	List *history_now = strata_option_texts(def->model->options, "history");
+	List *added = NIL;
+	ListCell *lc;
 
 	/* columns that now have history and had none: what the old versions held is not known, so they are not re-versioned */
-	foreach(lc, history_now)
+	foreach (lc, history_now)
 		if (!strata_base_list_has(s->history, lfirst(lc)))
 			added = lappend(added, lfirst(lc));
 	strata_registry_set_backfill(def->model->id, added);
@@ -364,11 +369,12 @@ changed(Definition *def)
 	s = layers_dimension_spec(def->old);
 	s->deletes = strata_option_text(def->model->options, "deletes");
 	s->columns = NIL;
-	foreach(lc, def->columns)
+	foreach (lc, def->columns)
 		s->columns = lappend(s->columns, ((TargetColumn *) lfirst(lc))->name);
 	put_unknown(def, s);
 	if (strcmp(s->deletes ? s->deletes : "", "mark") == 0)
-		strata_base_execute(psprintf("UPDATE %s SET is_deleted = false WHERE is_deleted IS NULL", s->model->label), NULL);
+		strata_base_execute(psprintf("UPDATE %s SET is_deleted = false WHERE is_deleted IS NULL", s->model->label),
+							NULL);
 }
 
 static void

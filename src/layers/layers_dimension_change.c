@@ -22,10 +22,10 @@ layers_position(const List *names, const char *name)
 List *
 layers_without(const List *names, const List *unwanted)
 {
-	List	   *result = NIL;
-	ListCell   *lc;
+	List *result = NIL;
+	ListCell *lc;
 
-	foreach(lc, names)
+	foreach (lc, names)
 		if (!strata_base_list_has(unwanted, lfirst(lc)))
 			result = lappend(result, lfirst(lc));
 	return result;
@@ -48,13 +48,15 @@ layers_dimension_need_gist(void)
 	PG_CATCH();
 	{
 		MemoryContext context = MemoryContextSwitchTo(TopTransactionContext);
-		ErrorData  *edata = CopyErrorData();
+		ErrorData *edata = CopyErrorData();
 
 		FlushErrorState();
 		MemoryContextSwitchTo(context);
 		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("a dimension needs extension btree_gist, which could not be created"),
-				 errdetail("%s", edata->message), errhint("Install PostgreSQL's contrib modules on this server, then: CREATE EXTENSION btree_gist;")));
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a dimension needs extension btree_gist, which could not be created"),
+				 errdetail("%s", edata->message),
+				 errhint("Install PostgreSQL's contrib modules on this server, then: CREATE EXTENSION btree_gist;")));
 	}
 	PG_END_TRY();
 }
@@ -63,9 +65,11 @@ static void
 refuse_change(const Definition *def, const char *what)
 {
 	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s of dimension %s cannot change", what, def->model->label),
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("%s of dimension %s cannot change", what, def->model->label),
 			 errdetail("Its history and its surrogate keys were made with it."),
-			 errhint("Define a new dimension under another name, or strata.drop_model('%s') and lose the history.", def->model->label)));
+			 errhint("Define a new dimension under another name, or strata.drop_model('%s') and lose the history.",
+					 def->model->label)));
 }
 
 static bool
@@ -77,8 +81,8 @@ same_text(const char *a, const char *b)
 void
 layers_dimension_check_change(Definition *def)
 {
-	Jsonb	   *now = def->model->options;
-	Jsonb	   *before = def->old->options;
+	Jsonb *now = def->model->options;
+	Jsonb *before = def->old->options;
 	static const char *const texts[] = {"effective_from", "operation", "sequence"};
 	DimensionSpec *old = layers_dimension_spec(def->old);
 
@@ -95,31 +99,31 @@ layers_dimension_check_change(Definition *def)
 void
 layers_dimension_change_log(Definition *def, const DimensionSpec *old)
 {
-	Oid			log = get_relname_relid(psprintf("m%d_log", def->model->id), get_namespace_oid("strata_state", false));
-	List	   *actions = NIL;
-	List	   *now = layers_target_columns(log);
-	List	   *wanted = NIL;
-	ListCell   *lc;
+	Oid log = get_relname_relid(psprintf("m%d_log", def->model->id), get_namespace_oid("strata_state", false));
+	List *actions = NIL;
+	List *now = layers_target_columns(log);
+	List *wanted = NIL;
+	ListCell *lc;
 
-	foreach(lc, def->columns)
+	foreach (lc, def->columns)
 	{
 		TargetColumn *c = lfirst(lc);
-		ListCell   *lc2;
+		ListCell *lc2;
 		TargetColumn *present = NULL;
 
 		if (strcmp(c->role, "surrogate key") == 0 || strcmp(c->role, "valid time") == 0)
 			continue;
 		wanted = lappend(wanted, c->name);
-		foreach(lc2, now)
+		foreach (lc2, now)
 			if (strcmp(((TargetColumn *) lfirst(lc2))->name, c->name) == 0)
 				present = lfirst(lc2);
 		if (present == NULL)
 			actions = lappend(actions, psprintf("ADD COLUMN %s", layers_column_ddl(c)));
 		else if (present->type_oid != c->type_oid || present->typmod != c->typmod)
-			actions = lappend(actions, psprintf("ALTER COLUMN %s TYPE %s USING %s::text::%s", quote_identifier(c->name), c->type,
-												quote_identifier(c->name), c->type));
+			actions = lappend(actions, psprintf("ALTER COLUMN %s TYPE %s USING %s::text::%s", quote_identifier(c->name),
+												c->type, quote_identifier(c->name), c->type));
 	}
-	foreach(lc, now)
+	foreach (lc, now)
 	{
 		TargetColumn *c = lfirst(lc);
 

@@ -19,10 +19,10 @@ typedef struct LogWork
 {
 	DimensionSpec *s;
 	const StrataRefresh *refresh;
-	StrataArgs	as_of;			/* $1 */
-	List	   *identity;		/* columns that tell observations of the query apart: key, strata_from [, strata_sequence] */
-	char	   *key;			/* quoted list */
-	const char *rank;			/* latest first, within a key */
+	StrataArgs as_of; /* $1 */
+	List *identity;   /* columns that tell observations of the query apart: key, strata_from [, strata_sequence] */
+	char *key;        /* quoted list */
+	const char *rank; /* latest first, within a key */
 	StrataRowSet *observed;
 	StrataRowSet *affected;
 } LogWork;
@@ -44,10 +44,11 @@ change_rows(LogWork *w, const char *sql, List *rowsets)
 static void
 refuse_operations(LogWork *w, StrataRowSet *extract)
 {
-	StrataRows *rows = strata_base_run_query(psprintf("SELECT left(to_jsonb(q)::text, 200) FROM dimension_extract AS q"
-													  " WHERE q.%s IS NULL OR upper(left(q.%s::text, 1)) NOT IN ('I', 'U', 'D', 'C', 'R') LIMIT 5",
-													  quote_identifier(w->s->operation), quote_identifier(w->s->operation)),
-											 NULL, w->refresh->snapshot, list_make1(extract));
+	StrataRows *rows = strata_base_run_query(
+		psprintf("SELECT left(to_jsonb(q)::text, 200) FROM dimension_extract AS q"
+				 " WHERE q.%s IS NULL OR upper(left(q.%s::text, 1)) NOT IN ('I', 'U', 'D', 'C', 'R') LIMIT 5",
+				 quote_identifier(w->s->operation), quote_identifier(w->s->operation)),
+		NULL, w->refresh->snapshot, list_make1(extract));
 	StringInfoData detail;
 
 	if (rows->count == 0)
@@ -55,18 +56,18 @@ refuse_operations(LogWork *w, StrataRowSet *extract)
 	initStringInfo(&detail);
 	for (uint64 i = 0; i < rows->count; i++)
 		appendStringInfo(&detail, "%s%s", i == 0 ? "Rows: " : "; ", strata_rows_text(rows, i, 1));
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("dimension %s: column \"%s\" holds something that is not an operation", w->s->model->label, w->s->operation),
-			 errdetail("%s", detail.data),
-			 errhint("Nothing was changed. An operation begins with I (insert), U (update) or D (delete).")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("dimension %s: column \"%s\" holds something that is not an operation", w->s->model->label,
+						   w->s->operation),
+					errdetail("%s", detail.data),
+					errhint("Nothing was changed. An operation begins with I (insert), U (update) or D (delete).")));
 }
 
 static void
 observe(LogWork *w, StrataRefreshResult *result)
 {
 	DimensionSpec *s = w->s;
-	List	   *identity = list_copy(s->key);
+	List *identity = list_copy(s->key);
 	const char *from = s->effective_from ? s->effective_from : s->sequence;
 	StrataRowSet *extract;
 
@@ -76,13 +77,15 @@ observe(LogWork *w, StrataRefreshResult *result)
 	extract = layers_dimension_extract(s, identity, w->refresh, result);
 	if (s->operation)
 		refuse_operations(w, extract);
-	w->observed = select_rows(w, "dimension_observed",
-							  psprintf("SELECT %s, q.%s::%s AS strata_from, %s AS strata_sequence, 0::smallint AS strata_added, %s AS strata_deleted"
-									   " FROM dimension_extract AS q WHERE $1 IS NOT NULL",
-									   layers_list(s->columns, "q", ", "), quote_identifier(from), s->time_type,
-									   s->sequence ? psprintf("q.%s", quote_identifier(s->sequence)) : "NULL::bigint",
-									   s->operation ? psprintf("upper(left(q.%s::text, 1)) = 'D'", quote_identifier(s->operation)) : "false"),
-							  list_make1(extract));
+	w->observed = select_rows(
+		w, "dimension_observed",
+		psprintf(
+			"SELECT %s, q.%s::%s AS strata_from, %s AS strata_sequence, 0::smallint AS strata_added, %s AS strata_deleted"
+			" FROM dimension_extract AS q WHERE $1 IS NOT NULL",
+			layers_list(s->columns, "q", ", "), quote_identifier(from), s->time_type,
+			s->sequence ? psprintf("q.%s", quote_identifier(s->sequence)) : "NULL::bigint",
+			s->operation ? psprintf("upper(left(q.%s::text, 1)) = 'D'", quote_identifier(s->operation)) : "false"),
+		list_make1(extract));
 	strata_rowset_free(extract);
 }
 
@@ -91,30 +94,42 @@ static StrataRowSet *
 remember(LogWork *w)
 {
 	DimensionSpec *s = w->s;
-	List	   *backfill = strata_registry_backfill(s->model->id);
-	List	   *amendable = list_concat_copy(s->overwrite, backfill);
-	char	   *columns = psprintf("%s, strata_from, strata_sequence, strata_added, strata_deleted", strata_base_join_quoted(s->columns, ", "));
-	char	   *same = psprintf("%s AND l.strata_added = 0", layers_equal(w->identity, "l", "o"));
+	List *backfill = strata_registry_backfill(s->model->id);
+	List *amendable = list_concat_copy(s->overwrite, backfill);
+	char *columns = psprintf("%s, strata_from, strata_sequence, strata_added, strata_deleted",
+							 strata_base_join_quoted(s->columns, ", "));
+	char *same = psprintf("%s AND l.strata_added = 0", layers_equal(w->identity, "l", "o"));
 	StrataRowSet *fresh;
 	StrataRowSet *amended;
 	StrataRowSet *touched;
 
-	fresh = select_rows(w, "dimension_fresh",
-						psprintf("SELECT o.* FROM dimension_observed AS o LEFT JOIN %s AS l ON %s WHERE l.strata_from IS NULL AND $1 IS NOT NULL", s->log, same),
-						list_make1(w->observed));
-	amended = select_rows(w, "dimension_amended",
-						  psprintf("SELECT o.* FROM dimension_observed AS o JOIN %s AS l ON %s WHERE $1 IS NOT NULL AND %s", s->log, same,
-								   layers_image_differs(amendable, "o", "l")),
-						  list_make1(w->observed));
+	fresh = select_rows(
+		w, "dimension_fresh",
+		psprintf(
+			"SELECT o.* FROM dimension_observed AS o LEFT JOIN %s AS l ON %s WHERE l.strata_from IS NULL AND $1 IS NOT NULL",
+			s->log, same),
+		list_make1(w->observed));
+	amended =
+		select_rows(w, "dimension_amended",
+					psprintf("SELECT o.* FROM dimension_observed AS o JOIN %s AS l ON %s WHERE $1 IS NOT NULL AND %s",
+							 s->log, same, layers_image_differs(amendable, "o", "l")),
+					list_make1(w->observed));
 	if (fresh->count > 0)
-		change_rows(w, psprintf("INSERT INTO %s (%s) SELECT %s FROM dimension_fresh WHERE $1 IS NOT NULL", s->log, columns, columns), list_make1(fresh));
+		change_rows(w,
+					psprintf("INSERT INTO %s (%s) SELECT %s FROM dimension_fresh WHERE $1 IS NOT NULL", s->log, columns,
+							 columns),
+					list_make1(fresh));
 	if (amended->count > 0)
-		change_rows(w, psprintf("UPDATE %s AS l SET (%s) = ROW(%s) FROM dimension_amended AS o WHERE $1 IS NOT NULL AND %s", s->log,
-								strata_base_join_quoted(amendable, ", "), layers_list(amendable, "o", ", "), same),
-					list_make1(amended));
-	touched = select_rows(w, "dimension_touched",
-						  psprintf("SELECT %s FROM dimension_fresh WHERE $1 IS NOT NULL UNION ALL SELECT %s FROM dimension_amended", w->key, w->key),
-						  list_make2(fresh, amended));
+		change_rows(
+			w,
+			psprintf("UPDATE %s AS l SET (%s) = ROW(%s) FROM dimension_amended AS o WHERE $1 IS NOT NULL AND %s",
+					 s->log, strata_base_join_quoted(amendable, ", "), layers_list(amendable, "o", ", "), same),
+			list_make1(amended));
+	touched = select_rows(
+		w, "dimension_touched",
+		psprintf("SELECT %s FROM dimension_fresh WHERE $1 IS NOT NULL UNION ALL SELECT %s FROM dimension_amended",
+				 w->key, w->key),
+		list_make2(fresh, amended));
 	strata_rowset_free(fresh);
 	strata_rowset_free(amended);
 	return touched;
@@ -132,40 +147,56 @@ static StrataRowSet *
 note_absences(LogWork *w)
 {
 	DimensionSpec *s = w->s;
-	char	   *at = psprintf("greatest($1::%s, l.strata_from)", s->time_type);
-	char	   *added = psprintf("(CASE WHEN l.strata_from >= $1::%s THEN l.strata_added + 1 ELSE 1 END)::smallint", s->time_type);
+	char *at = psprintf("greatest($1::%s, l.strata_from)", s->time_type);
+	char *added =
+		psprintf("(CASE WHEN l.strata_from >= $1::%s THEN l.strata_added + 1 ELSE 1 END)::smallint", s->time_type);
 	StrataRowSet *gone;
 	StrataRowSet *back;
 	StrataRowSet *touched;
-	char	   *columns = strata_base_join_quoted(s->columns, ", ");
+	char *columns = strata_base_join_quoted(s->columns, ", ");
 
-	gone = select_rows(w, "dimension_gone",
-					   psprintf("SELECT %s, %s AS strata_from, l.strata_sequence, %s AS strata_added FROM (%s) AS l"
-								" WHERE NOT l.strata_deleted AND NOT EXISTS (SELECT 1 FROM dimension_observed AS o WHERE %s)",
-								layers_list(s->columns, "l", ", "), at, added, latest(w), layers_equal(s->key, "o", "l")),
-					   list_make1(w->observed));
+	gone = select_rows(
+		w, "dimension_gone",
+		psprintf("SELECT %s, %s AS strata_from, l.strata_sequence, %s AS strata_added FROM (%s) AS l"
+				 " WHERE NOT l.strata_deleted AND NOT EXISTS (SELECT 1 FROM dimension_observed AS o WHERE %s)",
+				 layers_list(s->columns, "l", ", "), at, added, latest(w), layers_equal(s->key, "o", "l")),
+		list_make1(w->observed));
 	if (gone->count > 0)
 	{
-		StrataRows *live = strata_base_run_query(psprintf("SELECT count(*) FROM (%s) AS l WHERE NOT l.strata_deleted", latest(w)), NULL,
-												 w->refresh->snapshot, NIL);
+		StrataRows *live =
+			strata_base_run_query(psprintf("SELECT count(*) FROM (%s) AS l WHERE NOT l.strata_deleted", latest(w)),
+								  NULL, w->refresh->snapshot, NIL);
 
 		layers_dimension_guard(s, gone->count, strata_rows_int(live, 0, 1), w->refresh);
-		change_rows(w, psprintf("INSERT INTO %s (%s, strata_from, strata_sequence, strata_added, strata_deleted)"
-								" SELECT %s, strata_from, strata_sequence, strata_added, true FROM dimension_gone WHERE $1 IS NOT NULL", s->log, columns, columns),
-					list_make1(gone));
+		change_rows(
+			w,
+			psprintf(
+				"INSERT INTO %s (%s, strata_from, strata_sequence, strata_added, strata_deleted)"
+				" SELECT %s, strata_from, strata_sequence, strata_added, true FROM dimension_gone WHERE $1 IS NOT NULL",
+				s->log, columns, columns),
+			list_make1(gone));
 	}
-	back = select_rows(w, "dimension_back",
-					   psprintf("SELECT %s, %s AS strata_from, o.strata_sequence, %s AS strata_added FROM (%s) AS l"
-								" JOIN (SELECT DISTINCT ON (%s) l.* FROM dimension_observed AS l ORDER BY %s, %s) AS o ON %s WHERE l.strata_deleted",
-								layers_list(s->columns, "o", ", "), at, added, latest(w), w->key, w->key, w->rank, layers_equal(s->key, "o", "l")),
-					   list_make1(w->observed));
+	back = select_rows(
+		w, "dimension_back",
+		psprintf(
+			"SELECT %s, %s AS strata_from, o.strata_sequence, %s AS strata_added FROM (%s) AS l"
+			" JOIN (SELECT DISTINCT ON (%s) l.* FROM dimension_observed AS l ORDER BY %s, %s) AS o ON %s WHERE l.strata_deleted",
+			layers_list(s->columns, "o", ", "), at, added, latest(w), w->key, w->key, w->rank,
+			layers_equal(s->key, "o", "l")),
+		list_make1(w->observed));
 	if (back->count > 0)
-		change_rows(w, psprintf("INSERT INTO %s (%s, strata_from, strata_sequence, strata_added, strata_deleted)"
-								" SELECT %s, strata_from, strata_sequence, strata_added, false FROM dimension_back WHERE $1 IS NOT NULL", s->log, columns, columns),
-					list_make1(back));
-	touched = select_rows(w, "dimension_absent",
-						  psprintf("SELECT %s FROM dimension_gone WHERE $1 IS NOT NULL UNION ALL SELECT %s FROM dimension_back", w->key, w->key),
-						  list_make2(gone, back));
+		change_rows(
+			w,
+			psprintf(
+				"INSERT INTO %s (%s, strata_from, strata_sequence, strata_added, strata_deleted)"
+				" SELECT %s, strata_from, strata_sequence, strata_added, false FROM dimension_back WHERE $1 IS NOT NULL",
+				s->log, columns, columns),
+			list_make1(back));
+	touched = select_rows(
+		w, "dimension_absent",
+		psprintf("SELECT %s FROM dimension_gone WHERE $1 IS NOT NULL UNION ALL SELECT %s FROM dimension_back", w->key,
+				 w->key),
+		list_make2(gone, back));
 	strata_rowset_free(gone);
 	strata_rowset_free(back);
 	return touched;
@@ -180,21 +211,22 @@ history_changed(LogWork *w, char **was)
 	DimensionSpec *s = w->s;
 	StringInfoData lags;
 	StringInfoData differs;
-	int			i = 0;
-	ListCell   *lc;
+	int i = 0;
+	ListCell *lc;
 
 	initStringInfo(&lags);
 	initStringInfo(&differs);
-	foreach(lc, s->history)
+	foreach (lc, s->history)
 	{
-		char	   *condition = layers_distinct(s->model, list_make1(lfirst(lc)), "p", "strata_was");
-		char	   *name = psprintf("strata_was.%s", quote_identifier(lfirst(lc)));
-		char	   *hit;
+		char *condition = layers_distinct(s->model, list_make1(lfirst(lc)), "p", "strata_was");
+		char *name = psprintf("strata_was.%s", quote_identifier(lfirst(lc)));
+		char *hit;
 
 		appendStringInfo(&lags, ", lag(o.%s) OVER w AS strata_was_%d", quote_identifier(lfirst(lc)), i);
 		/* the previous observation's value is a column of the same row here */
 		while ((hit = strstr(condition, name)) != NULL)
-			condition = psprintf("%s%s%s", pnstrdup(condition, hit - condition), psprintf("p.strata_was_%d", i), hit + strlen(name));
+			condition = psprintf("%s%s%s", pnstrdup(condition, hit - condition), psprintf("p.strata_was_%d", i),
+								 hit + strlen(name));
 		appendStringInfo(&differs, "%s%s", i > 0 ? " OR " : "", condition);
 		i++;
 	}
@@ -206,16 +238,16 @@ static char *
 versions_query(LogWork *w)
 {
 	DimensionSpec *s = w->s;
-	bool		mark = strcmp(s->deletes, "mark") == 0;
-	bool		ignore = strcmp(s->deletes, "ignore") == 0;
-	char	   *lags;
-	char	   *differs = history_changed(w, &lags);
-	char	   *k = layers_list(s->key, "o", ", ");
+	bool mark = strcmp(s->deletes, "mark") == 0;
+	bool ignore = strcmp(s->deletes, "ignore") == 0;
+	char *lags;
+	char *differs = history_changed(w, &lags);
+	char *k = layers_list(s->key, "o", ", ");
 	StringInfoData columns;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&columns);
-	foreach(lc, s->columns)
+	foreach (lc, s->columns)
 	{
 		const char *name = quote_identifier(lfirst(lc));
 
@@ -231,30 +263,32 @@ versions_query(LogWork *w)
 	}
 	{
 		StringInfoData last;
-		int			i = 0;
+		int i = 0;
 
 		initStringInfo(&last);
-		foreach(lc, s->history)
+		foreach (lc, s->history)
 			appendStringInfo(&last, ", lag(o.%s) OVER w AS strata_last_%d", quote_identifier(lfirst(lc)), i++);
-		return psprintf("WITH o AS (SELECT l.*, row_number() OVER (PARTITION BY %s, l.strata_from ORDER BY l.strata_added DESC, l.strata_sequence DESC) AS strata_rank\n"
-						"             FROM %s AS l WHERE EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)%s),\n"
-						"     p AS (SELECT o.*, row_number() OVER w AS strata_nth, lag(o.strata_deleted) OVER w AS strata_was_deleted%s\n"
-						"             FROM o WHERE o.strata_rank = 1 WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
-						"     v AS (SELECT o.*, lead(o.strata_from) OVER w AS strata_to, row_number() OVER w AS strata_version%s\n"
-						"             FROM (SELECT p.* FROM p WHERE CASE WHEN p.strata_nth = 1 THEN NOT p.strata_deleted\n"
-						"                     ELSE p.strata_deleted <> p.strata_was_deleted OR NOT p.strata_deleted AND (%s) END) AS o\n"
-						"           WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
-						"     n AS (SELECT DISTINCT ON (%s) o.* FROM o WHERE NOT o.strata_deleted AND o.strata_rank = 1 ORDER BY %s, o.strata_from DESC),\n"
-						"     f AS (SELECT DISTINCT ON (%s) o.* FROM o WHERE NOT o.strata_deleted AND o.strata_rank = 1 ORDER BY %s, o.strata_from),\n"
-						"     i AS (SELECT DISTINCT %s FROM %s AS k WHERE k.inferred)\n"
-						"SELECT %sCASE WHEN v.strata_version = 1 AND i.strata_inferred THEN '-infinity' ELSE v.strata_from END AS valid_from,\n"
-						"       v.strata_to AS valid_to, v.strata_to IS NULL AS is_current%s\n"
-						"  FROM v JOIN n ON %s JOIN f ON %s\n"
-						"  LEFT JOIN (SELECT true AS strata_inferred, i.* FROM i) AS i ON %s%s",
-						layers_list(s->key, "l", ", "), s->log, layers_equal(s->key, "a", "l"), ignore ? " AND NOT l.strata_deleted" : "",
-						lags, k, last.data, differs, k, k, k, k, k, layers_list(s->key, "k", ", "), s->keys, columns.data,
-						mark ? ", v.strata_deleted AS is_deleted" : "", layers_equal(s->key, "n", "v"), layers_equal(s->key, "f", "v"),
-						layers_equal(s->key, "i", "v"), mark ? "" : " WHERE NOT v.strata_deleted");
+		return psprintf(
+			"WITH o AS (SELECT l.*, row_number() OVER (PARTITION BY %s, l.strata_from ORDER BY l.strata_added DESC, l.strata_sequence DESC) AS strata_rank\n"
+			"             FROM %s AS l WHERE EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)%s),\n"
+			"     p AS (SELECT o.*, row_number() OVER w AS strata_nth, lag(o.strata_deleted) OVER w AS strata_was_deleted%s\n"
+			"             FROM o WHERE o.strata_rank = 1 WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
+			"     v AS (SELECT o.*, lead(o.strata_from) OVER w AS strata_to, row_number() OVER w AS strata_version%s\n"
+			"             FROM (SELECT p.* FROM p WHERE CASE WHEN p.strata_nth = 1 THEN NOT p.strata_deleted\n"
+			"                     ELSE p.strata_deleted <> p.strata_was_deleted OR NOT p.strata_deleted AND (%s) END) AS o\n"
+			"           WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
+			"     n AS (SELECT DISTINCT ON (%s) o.* FROM o WHERE NOT o.strata_deleted AND o.strata_rank = 1 ORDER BY %s, o.strata_from DESC),\n"
+			"     f AS (SELECT DISTINCT ON (%s) o.* FROM o WHERE NOT o.strata_deleted AND o.strata_rank = 1 ORDER BY %s, o.strata_from),\n"
+			"     i AS (SELECT DISTINCT %s FROM %s AS k WHERE k.inferred)\n"
+			"SELECT %sCASE WHEN v.strata_version = 1 AND i.strata_inferred THEN '-infinity' ELSE v.strata_from END AS valid_from,\n"
+			"       v.strata_to AS valid_to, v.strata_to IS NULL AS is_current%s\n"
+			"  FROM v JOIN n ON %s JOIN f ON %s\n"
+			"  LEFT JOIN (SELECT true AS strata_inferred, i.* FROM i) AS i ON %s%s",
+			layers_list(s->key, "l", ", "), s->log, layers_equal(s->key, "a", "l"),
+			ignore ? " AND NOT l.strata_deleted" : "", lags, k, last.data, differs, k, k, k, k, k,
+			layers_list(s->key, "k", ", "), s->keys, columns.data, mark ? ", v.strata_deleted AS is_deleted" : "",
+			layers_equal(s->key, "n", "v"), layers_equal(s->key, "f", "v"), layers_equal(s->key, "i", "v"),
+			mark ? "" : " WHERE NOT v.strata_deleted");
 	}
 }
 
@@ -268,42 +302,53 @@ assign_keys(LogWork *w, StrataRowSet *versions)
 	DimensionSpec *s = w->s;
 	StrataRowSet *orphans;
 
-	orphans = select_rows(w, "dimension_orphans",
-						  psprintf("SELECT %s, t.valid_from, t.%s AS surrogate FROM %s AS t LEFT JOIN dimension_versions AS v ON %s AND v.valid_from = t.valid_from"
-								   " WHERE $1 IS NOT NULL AND v.valid_from IS NULL AND EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)",
-								   layers_list(s->key, "t", ", "), quote_identifier(s->surrogate), s->model->label, layers_equal(s->key, "v", "t"),
-								   layers_equal(s->key, "a", "t")),
-						  list_make2(versions, w->affected));
+	orphans = select_rows(
+		w, "dimension_orphans",
+		psprintf(
+			"SELECT %s, t.valid_from, t.%s AS surrogate FROM %s AS t LEFT JOIN dimension_versions AS v ON %s AND v.valid_from = t.valid_from"
+			" WHERE $1 IS NOT NULL AND v.valid_from IS NULL AND EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)",
+			layers_list(s->key, "t", ", "), quote_identifier(s->surrogate), s->model->label,
+			layers_equal(s->key, "v", "t"), layers_equal(s->key, "a", "t")),
+		list_make2(versions, w->affected));
 	if (orphans->count > 0)
-		change_rows(w, psprintf("UPDATE %s AS k SET valid_from = r.new_from FROM (\n"
-								"  SELECT DISTINCT ON (%s, v.valid_from) %s, r.valid_from AS old_from, v.valid_from AS new_from\n"
-								"    FROM dimension_versions AS v JOIN dimension_orphans AS r ON %s AND r.valid_from >= v.valid_from\n"
-								"         AND (v.valid_to IS NULL OR r.valid_from < v.valid_to)\n"
-								"    LEFT JOIN %s AS m ON %s AND m.valid_from = v.valid_from\n"
-								"   WHERE m.surrogate IS NULL AND $1 IS NOT NULL ORDER BY %s, v.valid_from, r.valid_from) AS r\n"
-								" WHERE %s AND k.valid_from = r.old_from",
-								s->keys, layers_list(s->key, "v", ", "), layers_list(s->key, "v", ", "), layers_equal(s->key, "r", "v"), s->keys,
-								layers_equal(s->key, "m", "v"), layers_list(s->key, "v", ", "), layers_equal(s->key, "k", "r")),
-					list_make2(versions, orphans));
+		change_rows(
+			w,
+			psprintf(
+				"UPDATE %s AS k SET valid_from = r.new_from FROM (\n"
+				"  SELECT DISTINCT ON (%s, v.valid_from) %s, r.valid_from AS old_from, v.valid_from AS new_from\n"
+				"    FROM dimension_versions AS v JOIN dimension_orphans AS r ON %s AND r.valid_from >= v.valid_from\n"
+				"         AND (v.valid_to IS NULL OR r.valid_from < v.valid_to)\n"
+				"    LEFT JOIN %s AS m ON %s AND m.valid_from = v.valid_from\n"
+				"   WHERE m.surrogate IS NULL AND $1 IS NOT NULL ORDER BY %s, v.valid_from, r.valid_from) AS r\n"
+				" WHERE %s AND k.valid_from = r.old_from",
+				s->keys, layers_list(s->key, "v", ", "), layers_list(s->key, "v", ", "), layers_equal(s->key, "r", "v"),
+				s->keys, layers_equal(s->key, "m", "v"), layers_list(s->key, "v", ", "),
+				layers_equal(s->key, "k", "r")),
+			list_make2(versions, orphans));
 	strata_rowset_free(orphans);
-	change_rows(w, psprintf("INSERT INTO %s (%s, valid_from, surrogate)\n"
-							"SELECT %s, v.valid_from, b.last + row_number() OVER (ORDER BY %s, v.valid_from)\n"
-							"  FROM dimension_versions AS v LEFT JOIN %s AS k ON %s AND k.valid_from = v.valid_from\n"
-							" CROSS JOIN (SELECT coalesce(max(surrogate), 0) AS last FROM %s) AS b WHERE k.surrogate IS NULL AND $1 IS NOT NULL",
-							s->keys, w->key, layers_list(s->key, "v", ", "), layers_list(s->key, "v", ", "), s->keys, layers_equal(s->key, "k", "v"), s->keys),
-				list_make1(versions));
+	change_rows(
+		w,
+		psprintf(
+			"INSERT INTO %s (%s, valid_from, surrogate)\n"
+			"SELECT %s, v.valid_from, b.last + row_number() OVER (ORDER BY %s, v.valid_from)\n"
+			"  FROM dimension_versions AS v LEFT JOIN %s AS k ON %s AND k.valid_from = v.valid_from\n"
+			" CROSS JOIN (SELECT coalesce(max(surrogate), 0) AS last FROM %s) AS b WHERE k.surrogate IS NULL AND $1 IS NOT NULL",
+			s->keys, w->key, layers_list(s->key, "v", ", "), layers_list(s->key, "v", ", "), s->keys,
+			layers_equal(s->key, "k", "v"), s->keys),
+		list_make1(versions));
 }
 
 static void
 apply_versions(LogWork *w, StrataRefreshResult *result)
 {
 	DimensionSpec *s = w->s;
-	StrataRowSet *versions = select_rows(w, "dimension_versions", psprintf("SELECT * FROM (%s) AS v WHERE $1 IS NOT NULL", versions_query(w)),
+	StrataRowSet *versions = select_rows(w, "dimension_versions",
+										 psprintf("SELECT * FROM (%s) AS v WHERE $1 IS NOT NULL", versions_query(w)),
 										 list_make1(w->affected));
 	StrataDeltaTarget t = {0};
 	StrataDeltaCounts counts;
 	StringInfoData columns;
-	ListCell   *lc;
+	ListCell *lc;
 
 	assign_keys(w, versions);
 	t.relid = s->model->relid;
@@ -314,13 +359,15 @@ apply_versions(LogWork *w, StrataRefreshResult *result)
 	t.scope = psprintf("EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)", layers_equal(s->key, "a", "o"));
 	t.no_swap = true;
 	initStringInfo(&columns);
-	foreach(lc, t.columns)
+	foreach (lc, t.columns)
 		appendStringInfo(&columns, "%s%s.%s", foreach_current_index(lc) > 0 ? ", " : "",
 						 strcmp(lfirst(lc), s->surrogate) == 0 ? "k" : "v",
 						 quote_identifier(strcmp(lfirst(lc), s->surrogate) == 0 ? "surrogate" : lfirst(lc)));
-	strata_delta_apply(&t, psprintf("SELECT %s FROM dimension_versions AS v JOIN %s AS k ON %s AND k.valid_from = v.valid_from", columns.data, s->keys,
-									layers_equal(s->key, "k", "v")),
-					   NULL, w->refresh->snapshot, list_make2(versions, w->affected), &counts);
+	strata_delta_apply(
+		&t,
+		psprintf("SELECT %s FROM dimension_versions AS v JOIN %s AS k ON %s AND k.valid_from = v.valid_from",
+				 columns.data, s->keys, layers_equal(s->key, "k", "v")),
+		NULL, w->refresh->snapshot, list_make2(versions, w->affected), &counts);
 	result->counts.inserted = counts.inserted;
 	result->counts.updated = counts.updated;
 	result->counts.deleted = counts.deleted;
@@ -330,10 +377,10 @@ apply_versions(LogWork *w, StrataRefreshResult *result)
 void
 layers_dimension_refresh_log(DimensionSpec *s, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
-	LogWork		w = {0};
+	LogWork w = {0};
 	StrataRowSet *touched;
 	StrataRowSet *absent = NULL;
-	bool		everything = refresh->full_rebuild || s->model->applied_version < s->model->version;
+	bool everything = refresh->full_rebuild || s->model->applied_version < s->model->version;
 
 	w.s = s;
 	w.refresh = refresh;
@@ -351,12 +398,14 @@ layers_dimension_refresh_log(DimensionSpec *s, const StrataRefresh *refresh, Str
 	if (s->operation == NULL && strcmp(s->deletes, "ignore") != 0)
 		absent = note_absences(&w);
 	if (everything)
-		w.affected = select_rows(&w, "dimension_affected", psprintf("SELECT DISTINCT %s FROM %s WHERE $1 IS NOT NULL", w.key, s->log), NIL);
-	else
 		w.affected = select_rows(&w, "dimension_affected",
-								 psprintf("SELECT DISTINCT %s FROM (SELECT * FROM dimension_touched%s) AS q WHERE $1 IS NOT NULL", w.key,
-										  absent ? " UNION ALL SELECT * FROM dimension_absent" : ""),
-								 absent ? list_make2(touched, absent) : list_make1(touched));
+								 psprintf("SELECT DISTINCT %s FROM %s WHERE $1 IS NOT NULL", w.key, s->log), NIL);
+	else
+		w.affected = select_rows(
+			&w, "dimension_affected",
+			psprintf("SELECT DISTINCT %s FROM (SELECT * FROM dimension_touched%s) AS q WHERE $1 IS NOT NULL", w.key,
+					 absent ? " UNION ALL SELECT * FROM dimension_absent" : ""),
+			absent ? list_make2(touched, absent) : list_make1(touched));
 	if (w.affected->count > 0)
 		apply_versions(&w, result);
 	strata_rowset_free(w.affected);

@@ -21,9 +21,7 @@
 char *
 layers_iso_date(DateADT date)
 {
-	int			y,
-				m,
-				d;
+	int y, m, d;
 
 	j2date(date + POSTGRES_EPOCH_JDATE, &y, &m, &d);
 	return psprintf("%04d-%02d-%02d", y, m, d);
@@ -33,12 +31,12 @@ layers_iso_date(DateADT date)
 static Oid
 source_relation(const char *text, StrataName *name)
 {
-	Oid			relid = InvalidOid;
+	Oid relid = InvalidOid;
 
 	*name = strata_base_parse_name(text, "name");
 	if (name->schema)
 	{
-		Oid			schema = get_namespace_oid(name->schema, true);
+		Oid schema = get_namespace_oid(name->schema, true);
 
 		relid = OidIsValid(schema) ? get_relname_relid(name->name, schema) : InvalidOid;
 	}
@@ -50,16 +48,16 @@ source_relation(const char *text, StrataName *name)
 	}
 	if (!OidIsValid(relid))
 	{
-		char	   *hint = strata_base_suggestion(text, strata_base_relation_names());
+		char *hint = strata_base_suggestion(text, strata_base_relation_names());
 
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("source %s does not exist", text),
 				 hint ? errhint("%s", hint) : errhint("Write schema.relation of a table, view or foreign table.")));
 	}
 	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for source %s", text),
-				 errhint("Ask its owner to GRANT SELECT ON %s TO %s.", text, quote_identifier(GetUserNameFromId(GetUserId(), false)))));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for source %s", text),
+						errhint("Ask its owner to GRANT SELECT ON %s TO %s.", text,
+								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 	return relid;
 }
 
@@ -82,78 +80,84 @@ source_args(StrataArgs *args, const StrataSource *s, const StrataName *name)
 static void
 require_source_rights(const StrataName *name, Oid relid, const char *defined_by)
 {
-	Oid			definer = get_role_oid(defined_by, true);
+	Oid definer = get_role_oid(defined_by, true);
 
 	if (OidIsValid(definer) && has_privs_of_role(GetUserId(), definer))
 		return;
 	if (OidIsValid(relid) && (strata_is_table_owner(relid, GetUserId()) || superuser()))
 		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied to change source %s", strata_base_label(name->schema, name->name)),
-			 errdetail("It was declared by role \"%s\".", defined_by),
-			 errhint("Ask that role, or the owner of the relation.")));
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("permission denied to change source %s", strata_base_label(name->schema, name->name)),
+					errdetail("It was declared by role \"%s\".", defined_by),
+					errhint("Ask that role, or the owner of the relation.")));
 }
 
 char *
 layers_define_source(const StrataSource *s)
 {
-	StrataName	name;
-	Oid			relid;
-	StrataArgs	args = {0};
+	StrataName name;
+	Oid relid;
+	StrataArgs args = {0};
 	StrataRows *now;
-	char	   *label;
+	char *label;
 
 	if (s->name == NULL)
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("name is NULL"), errhint("SELECT strata.define_source('schema.table');")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("name is NULL"),
+						errhint("SELECT strata.define_source('schema.table');")));
 	relid = source_relation(s->name, &name);
 	label = strata_base_label(name.schema, name.name);
 	if (strata_registry_find(name.schema, name.name))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("%s is a model, not a source", label),
-				 errhint("A source is a relation that the warehouse reads and does not own.")));
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("%s is a model, not a source", label),
+						errhint("A source is a relation that the warehouse reads and does not own.")));
 	if (s->loaded_at && get_attnum(relid, s->loaded_at) <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("loaded_at: %s has no column \"%s\"", label, s->loaded_at),
 				 errhint("Name a date or timestamp column that tells when a row was loaded.")));
 	source_args(&args, s, &name);
-	now = strata_base_keeper_query("SELECT defined_by, (loaded_at, warn_after, error_after, description, tags, column_comments)"
-								   " IS NOT DISTINCT FROM ($3::name, $4, $5, $6, $7, $8) FROM strata_state.source"
-								   " WHERE schema_name = $1::name AND relation_name = $2::name AND $9 IS NOT NULL AND $10 IS NOT NULL",
-								   &args);
+	now = strata_base_keeper_query(
+		"SELECT defined_by, (loaded_at, warn_after, error_after, description, tags, column_comments)"
+		" IS NOT DISTINCT FROM ($3::name, $4, $5, $6, $7, $8) FROM strata_state.source"
+		" WHERE schema_name = $1::name AND relation_name = $2::name AND $9 IS NOT NULL AND $10 IS NOT NULL",
+		&args);
 	if (now->count > 0 && strata_rows_bool(now, 0, 2))
 		return psprintf("unchanged source %s", label);
 	if (now->count > 0)
 		require_source_rights(&name, relid, strata_rows_text(now, 0, 1));
-	strata_base_keeper_execute("INSERT INTO strata_state.source AS s (schema_name, relation_name, loaded_at, warn_after, error_after,"
-							   " description, tags, column_comments, defined_by, defined_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-							   " ON CONFLICT (schema_name, relation_name) DO UPDATE SET loaded_at = $3, warn_after = $4, error_after = $5,"
-							   " description = $6, tags = $7, column_comments = $8, defined_by = $9, defined_at = $10",
-							   &args);
+	strata_base_keeper_execute(
+		"INSERT INTO strata_state.source AS s (schema_name, relation_name, loaded_at, warn_after, error_after,"
+		" description, tags, column_comments, defined_by, defined_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+		" ON CONFLICT (schema_name, relation_name) DO UPDATE SET loaded_at = $3, warn_after = $4, error_after = $5,"
+		" description = $6, tags = $7, column_comments = $8, defined_by = $9, defined_at = $10",
+		&args);
 	return psprintf("%s source %s", now->count > 0 ? "changed" : "created", label);
 }
 
 char *
 layers_drop_source(const char *text)
 {
-	StrataName	name;
-	StrataArgs	args = {0};
+	StrataName name;
+	StrataArgs args = {0};
 	StrataRows *now;
-	Oid			schema;
+	Oid schema;
 
 	if (text == NULL)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("name is NULL")));
 	name = strata_base_parse_name(text, "name");
 	if (name.schema == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("name: \"%s\" names no schema", text), errhint("Write schema.relation.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("name: \"%s\" names no schema", text),
+						errhint("Write schema.relation.")));
 	strata_args_text(&args, name.schema);
 	strata_args_text(&args, name.name);
-	now = strata_base_keeper_query("SELECT defined_by FROM strata_state.source WHERE schema_name = $1::name AND relation_name = $2::name", &args);
+	now = strata_base_keeper_query(
+		"SELECT defined_by FROM strata_state.source WHERE schema_name = $1::name AND relation_name = $2::name", &args);
 	if (now->count == 0)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no source \"%s\"", text), errhint("SELECT source FROM strata.sources;")));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no source \"%s\"", text),
+						errhint("SELECT source FROM strata.sources;")));
 	schema = get_namespace_oid(name.schema, true);
-	require_source_rights(&name, OidIsValid(schema) ? get_relname_relid(name.name, schema) : InvalidOid, strata_rows_text(now, 0, 1));
-	strata_base_keeper_execute("DELETE FROM strata_state.source WHERE schema_name = $1::name AND relation_name = $2::name", &args);
+	require_source_rights(&name, OidIsValid(schema) ? get_relname_relid(name.name, schema) : InvalidOid,
+						  strata_rows_text(now, 0, 1));
+	strata_base_keeper_execute(
+		"DELETE FROM strata_state.source WHERE schema_name = $1::name AND relation_name = $2::name", &args);
 	return psprintf("dropped source %s", strata_base_label(name.schema, name.name));
 }
 
@@ -163,15 +167,15 @@ layers_drop_source(const char *text)
 static List *
 with_readers(StrataModel *model)
 {
-	List	   *found = list_make1(model);
-	List	   *ids = list_make1_int(model->id);
+	List *found = list_make1(model);
+	List *ids = list_make1_int(model->id);
 
 	for (int i = 0; i < list_length(found); i++)
 	{
 		StrataModel *m = list_nth(found, i);
-		ListCell   *lc;
+		ListCell *lc;
 
-		foreach(lc, strata_registry_dependents(m->schema, m->name))
+		foreach (lc, strata_registry_dependents(m->schema, m->name))
 		{
 			StrataModel *reader = lfirst(lc);
 
@@ -189,18 +193,20 @@ static void
 drop_one(StrataModel *m)
 {
 	StrataIdentity saved;
-	char	   *rejects = psprintf("%s__rejected", m->name);
-	Oid			schema = get_namespace_oid(m->schema, true);
+	char *rejects = psprintf("%s__rejected", m->name);
+	Oid schema = get_namespace_oid(m->schema, true);
 	static const char *const hidden[] = {"keys", "log"};
-	bool		view = strcmp(m->kind, "view") == 0;
+	bool view = strcmp(m->kind, "view") == 0;
 
 	strata_registry_lock(m->id, true);
 	strata_base_enter_owner(OidIsValid(m->owner) ? m->owner : GetUserId(), &m->settings, &saved);
 	if (OidIsValid(m->relid))
 		strata_base_execute(psprintf("DROP %s %s", view ? "VIEW" : "TABLE", m->label), NULL);
-	if (m->layer == STRATA_STAGING && OidIsValid(schema) && strlen(rejects) < NAMEDATALEN && OidIsValid(get_relname_relid(rejects, schema)) &&
+	if (m->layer == STRATA_STAGING && OidIsValid(schema) && strlen(rejects) < NAMEDATALEN &&
+		OidIsValid(get_relname_relid(rejects, schema)) &&
 		(strata_option(m->options, "rules") || strata_option(m->options, "reject_failed_casts")))
-		strata_base_execute(psprintf("DROP %s %s", view ? "VIEW" : "TABLE", strata_base_label(m->schema, rejects)), NULL);
+		strata_base_execute(psprintf("DROP %s %s", view ? "VIEW" : "TABLE", strata_base_label(m->schema, rejects)),
+							NULL);
 	strata_base_leave(&saved);
 	schema = get_namespace_oid("strata_state", false);
 	if (OidIsValid(get_relname_relid(psprintf("m%d_query", m->id), schema)))
@@ -232,22 +238,26 @@ char *
 layers_drop_model(const char *text, bool cascade)
 {
 	StrataModel *model = strata_registry_get(text, "name");
-	List	   *models = strata_plan_order(with_readers(model));
-	List	   *labels = NIL;
-	ListCell   *lc;
+	List *models = strata_plan_order(with_readers(model));
+	List *labels = NIL;
+	ListCell *lc;
 
-	foreach(lc, models)
+	foreach (lc, models)
 		if (((StrataModel *) lfirst(lc))->id != model->id)
 			labels = lappend(labels, ((StrataModel *) lfirst(lc))->label);
 	strata_registry_require_owner(model, "drop");
 	if (labels != NIL && !cascade)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST), errmsg("cannot drop model %s: other models read it", model->label),
-				 errdetail("They are %s.", strata_base_join(labels, ", ")),
-				 errhint("Drop or change them first, or say strata.drop_model('%s', \"cascade\" => true) to drop them all.", model->label)));
-	foreach(lc, models)
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("cannot drop model %s: other models read it", model->label),
+			 errdetail("They are %s.", strata_base_join(labels, ", ")),
+			 errhint("Drop or change them first, or say strata.drop_model('%s', \"cascade\" => true) to drop them all.",
+					 model->label)));
+	foreach (lc, models)
 		strata_registry_require_owner(lfirst(lc), "drop");
 	drop_all(models);
 	return labels == NIL ? psprintf("dropped model %s", model->label)
-		: psprintf("dropped model %s and %d that read it: %s", model->label, list_length(labels), strata_base_join(labels, ", "));
+						 : psprintf("dropped model %s and %d that read it: %s", model->label, list_length(labels),
+									strata_base_join(labels, ", "));
 }

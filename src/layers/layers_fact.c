@@ -18,56 +18,51 @@
 #include "utils/lsyscache.h"
 
 static const StrataOption options[] = {
-	{"grain", STRATA_OPTION_TEXTS},
-	{"dimensions", STRATA_OPTION_OBJECT},
-	{"partition_by", STRATA_OPTION_TEXT},
-	{"partition_unit", STRATA_OPTION_TEXT},
+	{"grain", STRATA_OPTION_TEXTS},          {"dimensions", STRATA_OPTION_OBJECT},
+	{"partition_by", STRATA_OPTION_TEXT},    {"partition_unit", STRATA_OPTION_TEXT},
 	{"partitions_ahead", STRATA_OPTION_INT},
 };
 
 static const StrataOption dimension_options[] = {
-	{"dimension", STRATA_OPTION_TEXT},
-	{"on", STRATA_OPTION_ANY},
-	{"as_of", STRATA_OPTION_TEXT},
-	{"missing", STRATA_OPTION_TEXT},
-	{"early", STRATA_OPTION_TEXT},
+	{"dimension", STRATA_OPTION_TEXT}, {"on", STRATA_OPTION_ANY},     {"as_of", STRATA_OPTION_TEXT},
+	{"missing", STRATA_OPTION_TEXT},   {"early", STRATA_OPTION_TEXT},
 };
 
 /* One key column of the fact. */
 typedef struct KeyLookup
 {
-	char	   *column;
+	char *column;
 	StrataModel *dimension;
-	bool		is_date;		/* a date dimension: no versions */
-	char	   *surrogate;
-	List	   *fact_columns;
-	List	   *dimension_columns;	/* beside fact_columns */
-	char	   *as_of;			/* NULL: the current version */
-	bool		infer;
-	bool		early_first;	/* before the first version: take the first */
-	bool		may_lack_current;	/* deletes close: a key may have no current version */
+	bool is_date; /* a date dimension: no versions */
+	char *surrogate;
+	List *fact_columns;
+	List *dimension_columns; /* beside fact_columns */
+	char *as_of;             /* NULL: the current version */
+	bool infer;
+	bool early_first;      /* before the first version: take the first */
+	bool may_lack_current; /* deletes close: a key may have no current version */
 } KeyLookup;
 
 static void
 bad(const StrataModel *m, const char *column, const char *problem, const char *hint)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("dimensions of fact %s: \"%s\" %s", m->label, column, problem), errhint("%s", hint)));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("dimensions of fact %s: \"%s\" %s", m->label, column, problem), errhint("%s", hint)));
 }
 
 static void
 read_on(const StrataModel *m, KeyLookup *k, const Jsonb *spec)
 {
 	JsonbValue *on = strata_option(spec, "on");
-	Jsonb	   *object = strata_option_object(spec, "on");
-	ListCell   *lc;
+	Jsonb *object = strata_option_object(spec, "on");
+	ListCell *lc;
 
 	if (on == NULL)
-		bad(m, k->column, "has no \"on\"", "Write \"on\": [\"column\"] or \"on\": {\"fact column\": \"dimension column\"}.");
+		bad(m, k->column, "has no \"on\"",
+			"Write \"on\": [\"column\"] or \"on\": {\"fact column\": \"dimension column\"}.");
 	if (object && JB_ROOT_IS_OBJECT(object))
 	{
-		foreach(lc, strata_option_names(object))
+		foreach (lc, strata_option_names(object))
 		{
 			k->fact_columns = lappend(k->fact_columns, lfirst(lc));
 			k->dimension_columns = lappend(k->dimension_columns, strata_option_text(object, lfirst(lc)));
@@ -79,8 +74,9 @@ read_on(const StrataModel *m, KeyLookup *k, const Jsonb *spec)
 		k->dimension_columns = k->fact_columns;
 	}
 	if (k->fact_columns == NIL)
-		bad(m, k->column, "has an empty \"on\"", "Write \"on\": [\"column\"] or \"on\": {\"fact column\": \"dimension column\"}.");
-	foreach(lc, k->dimension_columns)
+		bad(m, k->column, "has an empty \"on\"",
+			"Write \"on\": [\"column\"] or \"on\": {\"fact column\": \"dimension column\"}.");
+	foreach (lc, k->dimension_columns)
 		if (lfirst(lc) == NULL)
 			bad(m, k->column, "has a null in \"on\"", "Name a column of the dimension.");
 }
@@ -88,12 +84,12 @@ read_on(const StrataModel *m, KeyLookup *k, const Jsonb *spec)
 static KeyLookup *
 read_lookup(const StrataModel *m, char *column, const Jsonb *all)
 {
-	KeyLookup  *k = palloc0(sizeof(KeyLookup));
-	Jsonb	   *spec = strata_option_object(all, column);
-	char	   *name;
-	char	   *missing;
-	char	   *early;
-	List	   *key;
+	KeyLookup *k = palloc0(sizeof(KeyLookup));
+	Jsonb *spec = strata_option_object(all, column);
+	char *name;
+	char *missing;
+	char *early;
+	List *key;
 
 	k->column = column;
 	if (spec == NULL || !JB_ROOT_IS_OBJECT(spec))
@@ -105,7 +101,9 @@ read_lookup(const StrataModel *m, char *column, const Jsonb *all)
 		bad(m, column, "names no dimension", "Write \"dimension\": \"schema.name\".");
 	k->dimension = strata_registry_get(name, psprintf("dimensions of fact %s", m->label));
 	if (k->dimension->layer != STRATA_DIMENSION)
-		bad(m, column, psprintf("refers to %s, which is a %s", k->dimension->label, strata_registry_layer_name(k->dimension->layer)),
+		bad(m, column,
+			psprintf("refers to %s, which is a %s", k->dimension->label,
+					 strata_registry_layer_name(k->dimension->layer)),
 			"Refer to a model made by define_dimension.");
 	read_on(m, k, spec);
 	k->is_date = strcmp(k->dimension->kind, "date") == 0;
@@ -135,8 +133,9 @@ read_lookup(const StrataModel *m, char *column, const Jsonb *all)
 		k->may_lack_current = s->deletes ? strcmp(s->deletes, "close") == 0 : s->operation != NULL;
 	}
 	if (list_length(key) != list_length(k->dimension_columns) || layers_without(key, k->dimension_columns) != NIL)
-		bad(m, column, psprintf("joins %s on (%s), but its key is (%s)", k->dimension->label, strata_base_join(k->dimension_columns, ", "),
-								strata_base_join(key, ", ")),
+		bad(m, column,
+			psprintf("joins %s on (%s), but its key is (%s)", k->dimension->label,
+					 strata_base_join(k->dimension_columns, ", "), strata_base_join(key, ", ")),
 			"Join on the whole natural key, or a row could match several members.");
 	return k;
 }
@@ -144,11 +143,11 @@ read_lookup(const StrataModel *m, char *column, const Jsonb *all)
 static List *
 read_lookups(const StrataModel *m)
 {
-	Jsonb	   *all = strata_option_object(m->options, "dimensions");
-	List	   *lookups = NIL;
-	ListCell   *lc;
+	Jsonb *all = strata_option_object(m->options, "dimensions");
+	List *lookups = NIL;
+	ListCell *lc;
 
-	foreach(lc, strata_option_names(all))
+	foreach (lc, strata_option_names(all))
 		lookups = lappend(lookups, read_lookup(m, lfirst(lc), all));
 	return lookups;
 }
@@ -161,13 +160,15 @@ check_join_types(Definition *def, const KeyLookup *k)
 	for (int i = 0; i < list_length(k->fact_columns); i++)
 	{
 		QueryColumn *c = layers_find_column(def->query_columns, list_nth(k->fact_columns, i));
-		char	   *name = list_nth(k->dimension_columns, i);
-		Oid			type = get_atttype(k->dimension->relid, get_attnum(k->dimension->relid, name));
+		char *name = list_nth(k->dimension_columns, i);
+		Oid type = get_atttype(k->dimension->relid, get_attnum(k->dimension->relid, name));
 
 		if (!OidIsValid(OpernameGetOprid(list_make1(makeString("=")), c->type, type)) &&
-			!can_coerce_type(1, &c->type, &type, COERCION_IMPLICIT) && !can_coerce_type(1, &type, &c->type, COERCION_IMPLICIT))
-			bad(def->model, k->column, psprintf("compares column \"%s\" (%s) with %s.%s (%s)", c->name, format_type_be(c->type),
-												k->dimension->label, name, format_type_be(type)),
+			!can_coerce_type(1, &c->type, &type, COERCION_IMPLICIT) &&
+			!can_coerce_type(1, &type, &c->type, COERCION_IMPLICIT))
+			bad(def->model, k->column,
+				psprintf("compares column \"%s\" (%s) with %s.%s (%s)", c->name, format_type_be(c->type),
+						 k->dimension->label, name, format_type_be(type)),
 				"There is no = between these types: cast the column in the query.");
 	}
 }
@@ -176,13 +177,13 @@ static void
 note_lookup(Definition *def, const KeyLookup *k)
 {
 	StrataDependency *dep = palloc0(sizeof(StrataDependency));
-	ListCell   *lc;
+	ListCell *lc;
 
 	dep->schema = k->dimension->schema;
 	dep->name = k->dimension->name;
 	dep->via = pstrdup("dimension");
 	def->dependencies = lappend(def->dependencies, dep);
-	foreach(lc, lappend(list_copy(k->dimension_columns), k->surrogate))
+	foreach (lc, lappend(list_copy(k->dimension_columns), k->surrogate))
 	{
 		StrataLineageRow *e = palloc0(sizeof(StrataLineageRow));
 
@@ -200,15 +201,17 @@ check_lookup(Definition *def, KeyLookup *k)
 {
 	layers_require_columns(def, k->fact_columns, psprintf("dimensions, \"%s\"", k->column));
 	if (layers_find_column(def->query_columns, k->column))
-		bad(def->model, k->column, "is also a column of the query", "Name the key column otherwise, or rename the query's column.");
+		bad(def->model, k->column, "is also a column of the query",
+			"Name the key column otherwise, or rename the query's column.");
 	if (k->as_of)
 	{
-		Oid			type;
+		Oid type;
 
 		layers_require_columns(def, list_make1(k->as_of), psprintf("dimensions, \"%s\", as_of", k->column));
 		type = getBaseType(layers_find_column(def->query_columns, k->as_of)->type);
 		if (type != DATEOID && type != TIMESTAMPOID && type != TIMESTAMPTZOID)
-			bad(def->model, k->column, psprintf("takes as_of from column \"%s\" of type %s", k->as_of, format_type_be(type)),
+			bad(def->model, k->column,
+				psprintf("takes as_of from column \"%s\" of type %s", k->as_of, format_type_be(type)),
 				"It must be a date or a timestamp.");
 	}
 	if (k->infer && !has_privs_of_role(GetUserId(), k->dimension->owner))
@@ -224,28 +227,31 @@ check_lookup(Definition *def, KeyLookup *k)
 static void
 check_partitions(Definition *def, const List *grain)
 {
-	Jsonb	   *o = def->model->options;
-	char	   *by = strata_option_text(o, "partition_by");
-	char	   *unit = strata_option_text(o, "partition_unit");
-	Oid			type;
+	Jsonb *o = def->model->options;
+	char *by = strata_option_text(o, "partition_by");
+	char *unit = strata_option_text(o, "partition_unit");
+	Oid type;
 
 	if (by == NULL)
 		return;
 	layers_require_columns(def, list_make1(by), "partition_by");
 	type = getBaseType(layers_find_column(def->query_columns, by)->type);
 	if (type != DATEOID && type != TIMESTAMPOID && type != TIMESTAMPTZOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("partition_by of fact %s: column \"%s\" is of type %s", def->model->label, by, format_type_be(type)),
-				 errhint("Partition by a date or a timestamp.")));
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("partition_by of fact %s: column \"%s\" is of type %s", def->model->label, by,
+							   format_type_be(type)),
+						errhint("Partition by a date or a timestamp.")));
 	if (unit && strcmp(unit, "month") != 0 && strcmp(unit, "year") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("partition_unit of fact %s is \"%s\"", def->model->label, unit), errhint("It is 'month' or 'year'.")));
-	if (def->old && strcmp(by, strata_option_text(def->old->options, "partition_by") ? strata_option_text(def->old->options, "partition_by") : "") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("partition_by of fact %s cannot change", def->model->label),
-				 errhint("SELECT strata.drop_model('%s'); then define it again: a fact can be computed anew.", def->model->label)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("partition_unit of fact %s is \"%s\"", def->model->label, unit),
+						errhint("It is 'month' or 'year'.")));
+	if (def->old && strcmp(by, strata_option_text(def->old->options, "partition_by")
+								   ? strata_option_text(def->old->options, "partition_by")
+								   : "") != 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("partition_by of fact %s cannot change", def->model->label),
+						errhint("SELECT strata.drop_model('%s'); then define it again: a fact can be computed anew.",
+								def->model->label)));
 	def->partition_clause = psprintf(" PARTITION BY RANGE (%s)", quote_identifier(by));
 	/* a unique index of a partitioned table must hold the partition column; without it the refresh enforces the grain alone */
 	if (!strata_base_list_has(grain, by))
@@ -256,33 +262,34 @@ static void
 validate(Definition *def)
 {
 	StrataModel *m = def->model;
-	List	   *grain = strata_option_texts(m->options, "grain");
-	List	   *lookups;
-	List	   *keys = NIL;
-	ListCell   *lc;
+	List *grain = strata_option_texts(m->options, "grain");
+	List *lookups;
+	List *keys = NIL;
+	ListCell *lc;
 
 	strata_base_check_options(m->options, options, lengthof(options), psprintf("fact %s", m->label));
 	if (grain == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("fact %s has no grain", m->label),
-				 errdetail("The grain says what one row stands for: the columns that are unique."),
-				 errhint("grain => '{paiement_id}'")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("fact %s has no grain", m->label),
+						errdetail("The grain says what one row stands for: the columns that are unique."),
+						errhint("grain => '{paiement_id}'")));
 	lookups = read_lookups(m);
-	foreach(lc, lookups)
+	foreach (lc, lookups)
 	{
-		KeyLookup  *k = lfirst(lc);
+		KeyLookup *k = lfirst(lc);
 
 		check_lookup(def, k);
 		keys = lappend(keys, k->column);
-		def->columns = lappend(def->columns, layers_column(k->column, k->is_date ? INT4OID : INT8OID, -1, InvalidOid, "dimension key"));
+		def->columns = lappend(
+			def->columns, layers_column(k->column, k->is_date ? INT4OID : INT8OID, -1, InvalidOid, "dimension key"));
 	}
 	layers_require_columns(def, layers_without(grain, keys), "grain");
 	layers_require_equality(def, layers_without(grain, keys), "grain");
-	foreach(lc, def->query_columns)
+	foreach (lc, def->query_columns)
 	{
 		QueryColumn *c = lfirst(lc);
 
-		def->columns = lappend(def->columns, layers_query_column(c, strata_base_list_has(grain, c->name) ? "grain" : "attribute"));
+		def->columns =
+			lappend(def->columns, layers_query_column(c, strata_base_list_has(grain, c->name) ? "grain" : "attribute"));
 	}
 	def->key = grain;
 	check_partitions(def, grain);
@@ -292,12 +299,12 @@ static void
 apply_references(Definition *def)
 {
 	StrataModel *m = def->model;
-	ListCell   *lc;
+	ListCell *lc;
 
 	layers_drop_references(m);
-	foreach(lc, read_lookups(m))
+	foreach (lc, read_lookups(m))
 	{
-		KeyLookup  *k = lfirst(lc);
+		KeyLookup *k = lfirst(lc);
 
 		layers_add_reference(m, k->column, k->dimension, k->surrogate);
 	}
@@ -310,10 +317,11 @@ created(Definition *def)
 
 	if (strata_option_text(m->options, "partition_by"))
 	{
-		char	   *name = psprintf("%s_other", m->name);
+		char *name = psprintf("%s_other", m->name);
 
 		strata_base_check_identifier(name, "a partition");
-		strata_base_execute(psprintf("CREATE TABLE %s PARTITION OF %s DEFAULT", strata_base_label(m->schema, name), m->label), NULL);
+		strata_base_execute(
+			psprintf("CREATE TABLE %s PARTITION OF %s DEFAULT", strata_base_label(m->schema, name), m->label), NULL);
 	}
 	apply_references(def);
 }
@@ -327,7 +335,8 @@ on_key(const KeyLookup *k, const char *d)
 
 	initStringInfo(&buf);
 	for (int i = 0; i < list_length(k->fact_columns); i++)
-		appendStringInfo(&buf, "%s%s.%s = q.%s", i > 0 ? " AND " : "", d, quote_identifier(list_nth(k->dimension_columns, i)),
+		appendStringInfo(&buf, "%s%s.%s = q.%s", i > 0 ? " AND " : "", d,
+						 quote_identifier(list_nth(k->dimension_columns, i)),
 						 quote_identifier(list_nth(k->fact_columns, i)));
 	return buf.data;
 }
@@ -336,22 +345,27 @@ static char *
 lookup_join(const KeyLookup *k, const char *d)
 {
 	const char *s = quote_identifier(k->surrogate);
-	char	   *key = layers_list(k->dimension_columns, "v", ", ");
+	char *key = layers_list(k->dimension_columns, "v", ", ");
 
 	if (k->is_date)
 		return psprintf("\n  LEFT JOIN %s AS %s ON %s", k->dimension->label, d, on_key(k, d));
 	if (k->as_of == NULL && !k->may_lack_current)
-		return psprintf("\n  LEFT JOIN %s AS %s ON %s AND %s.is_current AND %s.%s <> 0", k->dimension->label, d, on_key(k, d), d, d, s);
+		return psprintf("\n  LEFT JOIN %s AS %s ON %s AND %s.is_current AND %s.%s <> 0", k->dimension->label, d,
+						on_key(k, d), d, d, s);
 	if (k->as_of == NULL)
-		return psprintf("\n  LEFT JOIN (SELECT DISTINCT ON (%s) v.* FROM %s AS v WHERE v.%s <> 0 ORDER BY %s, v.valid_from DESC) AS %s ON %s", key,
-						k->dimension->label, s, key, d, on_key(k, d));
+		return psprintf(
+			"\n  LEFT JOIN (SELECT DISTINCT ON (%s) v.* FROM %s AS v WHERE v.%s <> 0 ORDER BY %s, v.valid_from DESC) AS %s ON %s",
+			key, k->dimension->label, s, key, d, on_key(k, d));
 	if (k->early_first)
-		return psprintf("\n  LEFT JOIN (SELECT v.*, CASE WHEN lag(v.valid_from) OVER (PARTITION BY %s ORDER BY v.valid_from) IS NULL THEN '-infinity'"
-						" ELSE v.valid_from END AS strata_from FROM %s AS v WHERE v.%s <> 0) AS %s\n"
-						"    ON %s AND q.%s >= %s.strata_from AND (%s.valid_to IS NULL OR q.%s < %s.valid_to)",
-						key, k->dimension->label, s, d, on_key(k, d), quote_identifier(k->as_of), d, d, quote_identifier(k->as_of), d);
-	return psprintf("\n  LEFT JOIN %s AS %s\n    ON %s AND %s.%s <> 0 AND q.%s >= %s.valid_from AND (%s.valid_to IS NULL OR q.%s < %s.valid_to)",
-					k->dimension->label, d, on_key(k, d), d, s, quote_identifier(k->as_of), d, d, quote_identifier(k->as_of), d);
+		return psprintf(
+			"\n  LEFT JOIN (SELECT v.*, CASE WHEN lag(v.valid_from) OVER (PARTITION BY %s ORDER BY v.valid_from) IS NULL THEN '-infinity'"
+			" ELSE v.valid_from END AS strata_from FROM %s AS v WHERE v.%s <> 0) AS %s\n"
+			"    ON %s AND q.%s >= %s.strata_from AND (%s.valid_to IS NULL OR q.%s < %s.valid_to)",
+			key, k->dimension->label, s, d, on_key(k, d), quote_identifier(k->as_of), d, d, quote_identifier(k->as_of),
+			d);
+	return psprintf(
+		"\n  LEFT JOIN %s AS %s\n    ON %s AND %s.%s <> 0 AND q.%s >= %s.valid_from AND (%s.valid_to IS NULL OR q.%s < %s.valid_to)",
+		k->dimension->label, d, on_key(k, d), d, s, quote_identifier(k->as_of), d, d, quote_identifier(k->as_of), d);
 }
 
 /* The fact's rows, columns in the target's order. */
@@ -360,27 +374,27 @@ fact_query(const StrataModel *m, const List *lookups)
 {
 	StringInfoData columns;
 	StringInfoData joins;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&columns);
 	initStringInfo(&joins);
-	foreach(lc, lookups)
+	foreach (lc, lookups)
 		appendStringInfoString(&joins, lookup_join(lfirst(lc), psprintf("d%d", foreach_current_index(lc) + 1)));
-	foreach(lc, layers_target_columns(m->relid))
+	foreach (lc, layers_target_columns(m->relid))
 	{
-		char	   *name = ((TargetColumn *) lfirst(lc))->name;
-		ListCell   *lc2;
-		bool		is_key = false;
+		char *name = ((TargetColumn *) lfirst(lc))->name;
+		ListCell *lc2;
+		bool is_key = false;
 
 		appendStringInfoString(&columns, foreach_current_index(lc) > 0 ? ", " : "");
-		foreach(lc2, lookups)
+		foreach (lc2, lookups)
 		{
-			KeyLookup  *k = lfirst(lc2);
+			KeyLookup *k = lfirst(lc2);
 
 			if (strcmp(k->column, name) != 0)
 				continue;
-			appendStringInfo(&columns, "coalesce(d%d.%s, 0) AS %s", foreach_current_index(lc2) + 1, quote_identifier(k->surrogate),
-							 quote_identifier(name));
+			appendStringInfo(&columns, "coalesce(d%d.%s, 0) AS %s", foreach_current_index(lc2) + 1,
+							 quote_identifier(k->surrogate), quote_identifier(name));
 			is_key = true;
 		}
 		if (!is_key)
@@ -403,32 +417,39 @@ infer_members(StrataModel *m, KeyLookup *k, const StrataRefresh *refresh, Strata
 	initStringInfo(&present);
 	for (int i = 0; i < list_length(k->fact_columns); i++)
 	{
-		char	   *name = list_nth(k->dimension_columns, i);
-		Oid			type = get_atttype(k->dimension->relid, get_attnum(k->dimension->relid, name));
+		char *name = list_nth(k->dimension_columns, i);
+		Oid type = get_atttype(k->dimension->relid, get_attnum(k->dimension->relid, name));
 
-		appendStringInfo(&columns, "%sq.%s::%s AS %s", i > 0 ? ", " : "", quote_identifier(list_nth(k->fact_columns, i)),
-						 format_type_be_qualified(type), quote_identifier(name));
+		appendStringInfo(&columns, "%sq.%s::%s AS %s", i > 0 ? ", " : "",
+						 quote_identifier(list_nth(k->fact_columns, i)), format_type_be_qualified(type),
+						 quote_identifier(name));
 		appendStringInfo(&present, " AND q.%s IS NOT NULL", quote_identifier(list_nth(k->fact_columns, i)));
 	}
-	missing = strata_base_run_rowset("fact_inferred",
-									 psprintf("SELECT q.*, b.last + row_number() OVER (ORDER BY %s) AS strata_surrogate\n"
-											  "  FROM (SELECT DISTINCT %s FROM %s AS q WHERE NOT EXISTS (SELECT 1 FROM %s AS d WHERE %s)%s) AS q\n"
-											  " CROSS JOIN (SELECT coalesce(max(surrogate), 0) AS last FROM %s) AS b",
-											  layers_list(k->dimension_columns, "q", ", "), columns.data, m->query_view, k->dimension->label,
-											  on_key(k, "d"), present.data, s->keys),
-									 NULL, refresh->snapshot, NIL);
+	missing = strata_base_run_rowset(
+		"fact_inferred",
+		psprintf("SELECT q.*, b.last + row_number() OVER (ORDER BY %s) AS strata_surrogate\n"
+				 "  FROM (SELECT DISTINCT %s FROM %s AS q WHERE NOT EXISTS (SELECT 1 FROM %s AS d WHERE %s)%s) AS q\n"
+				 " CROSS JOIN (SELECT coalesce(max(surrogate), 0) AS last FROM %s) AS b",
+				 layers_list(k->dimension_columns, "q", ", "), columns.data, m->query_view, k->dimension->label,
+				 on_key(k, "d"), present.data, s->keys),
+		NULL, refresh->snapshot, NIL);
 	if (missing->count > 0)
 	{
-		char	   *key = strata_base_join_quoted(k->dimension_columns, ", ");
+		char *key = strata_base_join_quoted(k->dimension_columns, ", ");
 
-		strata_base_run(psprintf("INSERT INTO %s (%s, valid_from, surrogate, inferred) SELECT %s, '-infinity', strata_surrogate, true FROM fact_inferred",
-								 s->keys, key, key),
-						NULL, refresh->snapshot, list_make1(missing));
-		strata_base_run(psprintf("INSERT INTO %s (%s, %s, valid_from, is_current%s) SELECT strata_surrogate, %s, '-infinity', true%s FROM fact_inferred",
-								 k->dimension->label, quote_identifier(k->surrogate), key, mark, key, mark[0] ? ", false" : ""),
-						NULL, refresh->snapshot, list_make1(missing));
-		result->message = psprintf("%s" UINT64_FORMAT " members inferred in %s", result->message ? psprintf("%s; ", result->message) : "",
-								   missing->count, k->dimension->label);
+		strata_base_run(
+			psprintf(
+				"INSERT INTO %s (%s, valid_from, surrogate, inferred) SELECT %s, '-infinity', strata_surrogate, true FROM fact_inferred",
+				s->keys, key, key),
+			NULL, refresh->snapshot, list_make1(missing));
+		strata_base_run(
+			psprintf(
+				"INSERT INTO %s (%s, %s, valid_from, is_current%s) SELECT strata_surrogate, %s, '-infinity', true%s FROM fact_inferred",
+				k->dimension->label, quote_identifier(k->surrogate), key, mark, key, mark[0] ? ", false" : ""),
+			NULL, refresh->snapshot, list_make1(missing));
+		result->message =
+			psprintf("%s" UINT64_FORMAT " members inferred in %s",
+					 result->message ? psprintf("%s; ", result->message) : "", missing->count, k->dimension->label);
 	}
 	strata_rowset_free(missing);
 }
@@ -437,10 +458,10 @@ infer_members(StrataModel *m, KeyLookup *k, const StrataRefresh *refresh, Strata
 static void
 make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh)
 {
-	char	   *by = strata_option_text(m->options, "partition_by");
-	char	   *unit = strata_option_text(m->options, "partition_unit");
-	int			ahead = strata_option_int(m->options, "partitions_ahead", 3);
-	StrataArgs	args = {0};
+	char *by = strata_option_text(m->options, "partition_by");
+	char *unit = strata_option_text(m->options, "partition_unit");
+	int ahead = strata_option_int(m->options, "partitions_ahead", 3);
+	StrataArgs args = {0};
 	StrataRows *needed;
 
 	if (unit == NULL)
@@ -450,22 +471,26 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 	strata_args_int4(&args, ahead);
 	strata_args_text(&args, m->name);
 	strata_args_int8(&args, m->relid);
-	needed = strata_base_run_query(psprintf("SELECT name, start, stop FROM (\n"
-											"  SELECT format('%%s_%%s', $4, to_char(p, CASE $2 WHEN 'year' THEN 'YYYY' ELSE 'YYYY_MM' END) || CASE WHEN p < '0001-01-01' THEN '_bc' ELSE '' END) AS name,\n"
-											"         p::text AS start, (p + ('1 ' || $2)::interval)::timestamp::text AS stop FROM (\n"
-											"    SELECT DISTINCT date_trunc($2, q.%s::timestamp) AS p FROM fact_rows AS q WHERE isfinite(q.%s)\n"
-											"    UNION SELECT date_trunc($2, $1::timestamp) + (n || ' ' || $2)::interval FROM generate_series(0, $3) AS n) AS w) AS w\n"
-											" WHERE NOT EXISTS (SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid\n"
-											"                    WHERE i.inhparent = $5::oid AND c.relname = w.name) ORDER BY start",
-											quote_identifier(by), quote_identifier(by)),
-								   &args, refresh->snapshot, list_make1(rows));
+	needed = strata_base_run_query(
+		psprintf(
+			"SELECT name, start, stop FROM (\n"
+			"  SELECT format('%%s_%%s', $4, to_char(p, CASE $2 WHEN 'year' THEN 'YYYY' ELSE 'YYYY_MM' END) || CASE WHEN p < '0001-01-01' THEN '_bc' ELSE '' END) AS name,\n"
+			"         p::text AS start, (p + ('1 ' || $2)::interval)::timestamp::text AS stop FROM (\n"
+			"    SELECT DISTINCT date_trunc($2, q.%s::timestamp) AS p FROM fact_rows AS q WHERE isfinite(q.%s)\n"
+			"    UNION SELECT date_trunc($2, $1::timestamp) + (n || ' ' || $2)::interval FROM generate_series(0, $3) AS n) AS w) AS w\n"
+			" WHERE NOT EXISTS (SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid\n"
+			"                    WHERE i.inhparent = $5::oid AND c.relname = w.name) ORDER BY start",
+			quote_identifier(by), quote_identifier(by)),
+		&args, refresh->snapshot, list_make1(rows));
 	for (uint64 i = 0; i < needed->count; i++)
 	{
-		char	   *name = strata_rows_text(needed, i, 1);
+		char *name = strata_rows_text(needed, i, 1);
 
 		strata_base_check_identifier(name, "a partition");
-		strata_base_execute(psprintf("CREATE TABLE %s PARTITION OF %s FOR VALUES FROM (%s) TO (%s)", strata_base_label(m->schema, name), m->label,
-									 strata_base_literal(strata_rows_text(needed, i, 2)), strata_base_literal(strata_rows_text(needed, i, 3))),
+		strata_base_execute(psprintf("CREATE TABLE %s PARTITION OF %s FOR VALUES FROM (%s) TO (%s)",
+									 strata_base_label(m->schema, name), m->label,
+									 strata_base_literal(strata_rows_text(needed, i, 2)),
+									 strata_base_literal(strata_rows_text(needed, i, 3))),
 							NULL);
 	}
 }
@@ -473,14 +498,14 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 static void
 refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
-	List	   *lookups = read_lookups(model);
-	List	   *grain = strata_option_texts(model->options, "grain");
-	char	   *by = strata_option_text(model->options, "partition_by");
-	ListCell   *lc;
+	List *lookups = read_lookups(model);
+	List *grain = strata_option_texts(model->options, "grain");
+	char *by = strata_option_text(model->options, "partition_by");
+	ListCell *lc;
 
-	foreach(lc, lookups)
+	foreach (lc, lookups)
 	{
-		KeyLookup  *k = lfirst(lc);
+		KeyLookup *k = lfirst(lc);
 
 		if (k->infer)
 			infer_members(model, k, refresh, result);
@@ -489,11 +514,12 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 		layers_refresh_query(model, fact_query(model, lookups), NIL, grain, grain, "grain", refresh, result);
 	else
 	{
-		StrataRowSet *rows = strata_base_run_rowset("fact_rows", fact_query(model, lookups), NULL, refresh->snapshot, NIL);
+		StrataRowSet *rows =
+			strata_base_run_rowset("fact_rows", fact_query(model, lookups), NULL, refresh->snapshot, NIL);
 
 		make_partitions(model, rows, refresh);
-		layers_refresh_query(model, "SELECT * FROM fact_rows", list_make1(rows), grain, strata_base_list_has(grain, by) ? grain : NIL,
-							 "grain", refresh, result);
+		layers_refresh_query(model, "SELECT * FROM fact_rows", list_make1(rows), grain,
+							 strata_base_list_has(grain, by) ? grain : NIL, "grain", refresh, result);
 		strata_rowset_free(rows);
 	}
 }
@@ -501,14 +527,14 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 List *
 strata_layers_also_written(const StrataModel *model)
 {
-	List	   *ids = NIL;
-	ListCell   *lc;
+	List *ids = NIL;
+	ListCell *lc;
 
 	if (model->layer != STRATA_FACT)
 		return NIL;
-	foreach(lc, read_lookups(model))
+	foreach (lc, read_lookups(model))
 	{
-		KeyLookup  *k = lfirst(lc);
+		KeyLookup *k = lfirst(lc);
 
 		if (k->infer)
 			ids = lappend_int(ids, k->dimension->id);

@@ -67,8 +67,8 @@ strata_define_staging(PG_FUNCTION_ARGS)
 	d.query = text_arg(fcinfo, 1);
 	d.kind = PG_ARGISNULL(2) ? "view" : text_arg(fcinfo, 2);
 	if (strcmp(d.kind, "view") != 0 && strcmp(d.kind, "table") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("materialized is \"%s\"", d.kind), errhint("It is 'view' or 'table'.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("materialized is \"%s\"", d.kind),
+						errhint("It is 'view' or 'table'.")));
 	strata_options_texts(o, "key", texts_arg(fcinfo, 3, "key"));
 	strata_options_jsonb(o, "rules", jsonb_arg(fcinfo, 4));
 	if (!PG_ARGISNULL(5) && PG_GETARG_BOOL(5))
@@ -96,7 +96,9 @@ strata_define_dimension(PG_FUNCTION_ARGS)
 	strata_options_text(o, "surrogate_key", text_arg(fcinfo, 9));
 	strata_options_jsonb(o, "unknown", jsonb_arg(fcinfo, 10));
 	if (!PG_ARGISNULL(11))
-		strata_options_jsonb(o, "max_shrink", DatumGetJsonbP(DirectFunctionCall1(jsonb_in, DirectFunctionCall1(numeric_out, PG_GETARG_DATUM(11)))));
+		strata_options_jsonb(
+			o, "max_shrink",
+			DatumGetJsonbP(DirectFunctionCall1(jsonb_in, DirectFunctionCall1(numeric_out, PG_GETARG_DATUM(11)))));
 	common_args(fcinfo, 12, &d);
 	PG_RETURN_DATUM(define(&d, o));
 }
@@ -107,29 +109,31 @@ strata_define_date_dimension(PG_FUNCTION_ARGS)
 {
 	StrataDefine d = {STRATA_DIMENSION, "date"};
 	StrataOptions *o = strata_options_start();
-	char	   *locale = PG_ARGISNULL(3) ? pstrdup("en") : text_arg(fcinfo, 3);
-	int			fiscal = PG_ARGISNULL(4) ? 1 : PG_GETARG_INT32(4);
-	char	   *start;
-	char	   *end;
-	DateADT		first;
-	DateADT		last;
+	char *locale = PG_ARGISNULL(3) ? pstrdup("en") : text_arg(fcinfo, 3);
+	int fiscal = PG_ARGISNULL(4) ? 1 : PG_GETARG_INT32(4);
+	char *start;
+	char *end;
+	DateADT first;
+	DateADT last;
 
 	d.name = text_arg(fcinfo, 0);
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a date dimension needs start_date and end_date")));
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a date dimension needs start_date and end_date")));
 	first = PG_GETARG_DATEADT(1);
 	last = PG_GETARG_DATEADT(2);
 	if (DATE_NOT_FINITE(first) || DATE_NOT_FINITE(last) || first > last || last - first > 400 * 366)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("start_date and end_date of a date dimension make no range of days"),
-				 errdetail("From %s to %s.", DatumGetCString(DirectFunctionCall1(date_out, PG_GETARG_DATUM(1))),
-						   DatumGetCString(DirectFunctionCall1(date_out, PG_GETARG_DATUM(2)))),
-				 errhint("Give a first day and a later last day, at most 400 years apart.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("start_date and end_date of a date dimension make no range of days"),
+						errdetail("From %s to %s.", DatumGetCString(DirectFunctionCall1(date_out, PG_GETARG_DATUM(1))),
+								  DatumGetCString(DirectFunctionCall1(date_out, PG_GETARG_DATUM(2)))),
+						errhint("Give a first day and a later last day, at most 400 years apart.")));
 	if (strcmp(locale, "en") != 0 && strcmp(locale, "fr") != 0)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("locale is \"%s\"", locale), errhint("It is 'en' or 'fr'.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("locale is \"%s\"", locale),
+						errhint("It is 'en' or 'fr'.")));
 	if (fiscal < 1 || fiscal > 12)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("fiscal_year_start is %d", fiscal), errhint("It is a month, 1 to 12.")));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("fiscal_year_start is %d", fiscal),
+						errhint("It is a month, 1 to 12.")));
 	start = layers_iso_date(first);
 	end = layers_iso_date(last);
 	strata_options_text(o, "start_date", start);
@@ -206,7 +210,8 @@ Datum
 strata_drop_model(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("name is NULL"), errhint("SELECT strata.drop_model('schema.name');")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("name is NULL"),
+						errhint("SELECT strata.drop_model('schema.name');")));
 	PG_RETURN_DATUM(CStringGetTextDatum(layers_drop_model(text_arg(fcinfo, 0), !PG_ARGISNULL(1) && PG_GETARG_BOOL(1))));
 }
 

@@ -8,52 +8,52 @@
 /* A column of the query, as analyzed. */
 typedef struct QueryColumn
 {
-	char	   *name;
-	Oid			type;
-	int32		typmod;
-	Oid			collation;
+	char *name;
+	Oid type;
+	int32 typmod;
+	Oid collation;
 } QueryColumn;
 
 /* A column the target shall have. */
 typedef struct TargetColumn
 {
-	char	   *name;
-	char	   *type;			/* for DDL, without collation */
-	Oid			type_oid;
-	int32		typmod;
-	Oid			collation;
+	char *name;
+	char *type; /* for DDL, without collation */
+	Oid type_oid;
+	int32 typmod;
+	Oid collation;
 	const char *role;
-	bool		added;			/* set while an existing target is changed */
+	bool added; /* set while an existing target is changed */
 } TargetColumn;
 
 typedef struct Definition
 {
-	StrataModel *model;			/* as it shall be */
-	StrataModel *old;			/* as it is; NULL for a new one */
-	Query	   *query;
-	char	   *resolved;		/* the query as PostgreSQL resolved it, names qualified */
+	StrataModel *model; /* as it shall be */
+	StrataModel *old;   /* as it is; NULL for a new one */
+	Query *query;
+	char *resolved; /* the query as PostgreSQL resolved it, names qualified */
 	StrataLineage *lineage;
-	List	   *query_columns;	/* QueryColumn * */
-	List	   *columns;		/* TargetColumn *: filled by the layer */
-	List	   *key;			/* names: primary key of the target; NIL none */
-	List	   *dependencies;	/* StrataDependency *: from the query; a layer may add */
-	List	   *edges;			/* StrataLineageRow *: likewise */
-	char	   *rejects;		/* staging as a view: the query of its rejected rows */
-	char	   *table_constraints; /* ", CHECK (...)" clauses of a new target; NULL none */
-	char	   *partition_clause;	/* " PARTITION BY ..." of a new target; NULL none */
-	List	   *changes;		/* char *: what differs from the old definition, in words */
+	List *query_columns;     /* QueryColumn * */
+	List *columns;           /* TargetColumn *: filled by the layer */
+	List *key;               /* names: primary key of the target; NIL none */
+	List *dependencies;      /* StrataDependency *: from the query; a layer may add */
+	List *edges;             /* StrataLineageRow *: likewise */
+	char *rejects;           /* staging as a view: the query of its rejected rows */
+	char *table_constraints; /* ", CHECK (...)" clauses of a new target; NULL none */
+	char *partition_clause;  /* " PARTITION BY ..." of a new target; NULL none */
+	List *changes;           /* char *: what differs from the old definition, in words */
 } Definition;
 
 typedef struct LayerRoutine
 {
 	/* Checks options against the query's columns; fills columns and key. */
-	void		(*validate) (Definition *def);
+	void (*validate)(Definition *def);
 	/* After the target exists: constraints, helper relations. NULL: nothing. As the owner. */
-	void		(*created) (Definition *def);
+	void (*created)(Definition *def);
 	/* After an existing target was given its new columns. NULL: nothing. As the owner. */
-	void		(*changed) (Definition *def);
+	void (*changed)(Definition *def);
 	/* As the owner, under the run's snapshot. */
-	void		(*refresh) (StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result);
+	void (*refresh)(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result);
 } LayerRoutine;
 
 extern const LayerRoutine layers_staging;
@@ -74,7 +74,7 @@ extern void layers_require_equality(const Definition *def, const List *names, co
 extern void layers_create_target(Definition *def);
 extern void layers_change_target(Definition *def);
 extern void layers_comment(const Definition *def);
-extern List *layers_target_columns(Oid relid);	/* TargetColumn * as the catalog has them */
+extern List *layers_target_columns(Oid relid); /* TargetColumn * as the catalog has them */
 extern List *layers_names(const List *target_columns);
 extern void layers_set_primary_key(const StrataModel *model, const List *key);
 extern List *layers_primary_key(Oid relid);
@@ -98,42 +98,44 @@ extern void layers_resume_dependents(List *suspended, const char *label);
 
 /* layers_dependents.c: hidden relations */
 extern void layers_create_query_view(const StrataModel *model, const char *resolved, Oid owner);
-extern void layers_keeper_ddl(const char *sql);	/* constant-shaped DDL on hidden relations, as the keeper */
+extern void layers_keeper_ddl(const char *sql); /* constant-shaped DDL on hidden relations, as the keeper */
 
 /* layers_dimension*.c */
 typedef struct DimensionSpec
 {
 	StrataModel *model;
-	char	   *surrogate;
-	List	   *key;			/* natural key columns */
-	List	   *history;
-	List	   *fixed;
-	List	   *overwrite;
-	char	   *effective_from; /* NULL: versions are dated by the run time */
-	char	   *operation;		/* NULL: the query is an extract, not a feed of changes */
-	char	   *sequence;
-	char	   *deletes;		/* ignore | close | mark */
-	double		max_shrink;
-	List	   *columns;		/* all kept query columns, in order */
-	char	   *time_type;		/* timestamptz | timestamp | date: the type of valid_from */
-	char	   *keys;			/* strata_state.m<id>_keys */
-	char	   *log;			/* strata_state.m<id>_log */
+	char *surrogate;
+	List *key; /* natural key columns */
+	List *history;
+	List *fixed;
+	List *overwrite;
+	char *effective_from; /* NULL: versions are dated by the run time */
+	char *operation;      /* NULL: the query is an extract, not a feed of changes */
+	char *sequence;
+	char *deletes; /* ignore | close | mark */
+	double max_shrink;
+	List *columns;   /* all kept query columns, in order */
+	char *time_type; /* timestamptz | timestamp | date: the type of valid_from */
+	char *keys;      /* strata_state.m<id>_keys */
+	char *log;       /* strata_state.m<id>_log */
 } DimensionSpec;
 
-extern int	layers_position(const List *names, const char *name);
+extern int layers_position(const List *names, const char *name);
 extern List *layers_without(const List *names, const List *unwanted);
 extern char *layers_rowset_columns(const StrataRowSet *set, const char *prefix);
 extern void layers_dimension_need_gist(void);
 extern void layers_dimension_check_change(Definition *def);
 extern void layers_dimension_change_log(Definition *def, const DimensionSpec *old);
 extern DimensionSpec *layers_dimension_spec(StrataModel *model);
-extern void layers_dimension_refresh_runtime(DimensionSpec *spec, const StrataRefresh *refresh, StrataRefreshResult *result);
-extern void layers_dimension_refresh_log(DimensionSpec *spec, const StrataRefresh *refresh, StrataRefreshResult *result);
+extern void layers_dimension_refresh_runtime(DimensionSpec *spec, const StrataRefresh *refresh,
+											 StrataRefreshResult *result);
+extern void layers_dimension_refresh_log(DimensionSpec *spec, const StrataRefresh *refresh,
+										 StrataRefreshResult *result);
 extern StrataRowSet *layers_dimension_extract(DimensionSpec *spec, const List *key, const StrataRefresh *refresh,
 											  StrataRefreshResult *result);
 extern void layers_dimension_guard(const DimensionSpec *spec, int64 gone, int64 current, const StrataRefresh *refresh);
-extern char *layers_list(const List *names, const char *prefix, const char *separator);	/* p.a, p.b */
-extern char *layers_equal(const List *names, const char *a, const char *b);	/* a.x = b.x AND ... */
+extern char *layers_list(const List *names, const char *prefix, const char *separator); /* p.a, p.b */
+extern char *layers_equal(const List *names, const char *a, const char *b);             /* a.x = b.x AND ... */
 /* "a.x IS DISTINCT FROM b.x OR ..." by value; "false" for none */
 extern char *layers_distinct(const StrataModel *model, const List *names, const char *a, const char *b);
 extern char *layers_image_differs(const List *names, const char *a, const char *b);

@@ -14,18 +14,18 @@ static const StrataOption options[] = {
 static void
 validate(Definition *def)
 {
-	List	   *key = strata_option_texts(def->model->options, "key");
-	ListCell   *lc;
+	List *key = strata_option_texts(def->model->options, "key");
+	ListCell *lc;
 
 	strata_base_check_options(def->model->options, options, lengthof(options), psprintf("mart %s", def->model->label));
 	layers_require_columns(def, key, "key");
 	layers_require_equality(def, key, "key");
-	foreach(lc, def->query_columns)
+	foreach (lc, def->query_columns)
 	{
 		QueryColumn *c = lfirst(lc);
 
-		def->columns = lappend(def->columns,
-							   layers_query_column(c, strata_base_list_has(key, c->name) ? "key" : "attribute"));
+		def->columns =
+			lappend(def->columns, layers_query_column(c, strata_base_list_has(key, c->name) ? "key" : "attribute"));
 	}
 	def->key = key;
 	layers_check_foreign_keys(def);

@@ -11,13 +11,13 @@
 
 typedef struct StrataSource
 {
-	char	   *name;
-	char	   *loaded_at;		/* a column that tells when a row was loaded */
-	Interval   *warn_after;
-	Interval   *error_after;
-	char	   *description;
-	Jsonb	   *columns;
-	List	   *tags;
+	char *name;
+	char *loaded_at; /* a column that tells when a row was loaded */
+	Interval *warn_after;
+	Interval *error_after;
+	char *description;
+	Jsonb *columns;
+	List *tags;
 } StrataSource;
 
 extern char *layers_define_source(const StrataSource *source);

@@ -28,13 +28,13 @@ static bool
 has_rejects(const StrataModel *m)
 {
 	return strata_option_names(strata_option_object(m->options, "rules")) != NIL ||
-		strata_option_bool(m->options, "reject_failed_casts", false);
+		   strata_option_bool(m->options, "reject_failed_casts", false);
 }
 
 static char *
 rejects_name(const StrataModel *m)
 {
-	char	   *name = psprintf("%s__rejected", m->name);
+	char *name = psprintf("%s__rejected", m->name);
 
 	strata_base_check_identifier(name, "the table of rejected rows");
 	return name;
@@ -50,22 +50,22 @@ rejects_label(const StrataModel *m)
 static void
 check_rule(const Definition *def, const char *name, const char *expression)
 {
-	List	   *parsed = raw_parser(expression, RAW_PARSE_PLPGSQL_EXPR);
+	List *parsed = raw_parser(expression, RAW_PARSE_PLPGSQL_EXPR);
 	SelectStmt *s = (SelectStmt *) ((RawStmt *) linitial(parsed))->stmt;
 
-	if (list_length(parsed) != 1 || list_length(s->targetList) != 1 || s->fromClause || s->whereClause || s->groupClause ||
-		s->havingClause || s->windowClause || s->sortClause || s->limitCount || s->limitOffset || s->lockingClause || s->op ||
-		s->distinctClause || s->intoClause || s->withClause || ((ResTarget *) linitial(s->targetList))->name)
-		ereport(ERROR,
-				(errcode(ERRCODE_SYNTAX_ERROR),
-				 errmsg("rule \"%s\" of model %s is not one expression", name, def->model->label),
-				 errdetail("It reads: %s", expression),
-				 errhint("Write a condition over the columns of the query, such as \"montant >= 0\".")));
+	if (list_length(parsed) != 1 || list_length(s->targetList) != 1 || s->fromClause || s->whereClause ||
+		s->groupClause || s->havingClause || s->windowClause || s->sortClause || s->limitCount || s->limitOffset ||
+		s->lockingClause || s->op || s->distinctClause || s->intoClause || s->withClause ||
+		((ResTarget *) linitial(s->targetList))->name)
+		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
+						errmsg("rule \"%s\" of model %s is not one expression", name, def->model->label),
+						errdetail("It reads: %s", expression),
+						errhint("Write a condition over the columns of the query, such as \"montant >= 0\".")));
 }
 
 typedef struct CastWalk
 {
-	List	   *errors;			/* Node *: one cast_error() call per try_cast() */
+	List *errors; /* Node *: one cast_error() call per try_cast() */
 } CastWalk;
 
 static bool
@@ -76,13 +76,13 @@ find_casts(Node *node, CastWalk *walk)
 	if (IsA(node, FuncCall) && strcmp(strVal(llast(((FuncCall *) node)->funcname)), "try_cast") == 0 &&
 		list_length(((FuncCall *) node)->args) == 2)
 	{
-		FuncCall   *call = copyObject((FuncCall *) node);
+		FuncCall *call = copyObject((FuncCall *) node);
 
 		call->funcname = list_make2(makeString("strata"), makeString("cast_error"));
 		walk->errors = lappend(walk->errors, call);
 	}
 	if (IsA(node, SelectStmt))
-		return false;			/* a subquery's casts are its own */
+		return false; /* a subquery's casts are its own */
 	return raw_expression_tree_walker(node, find_casts, walk);
 }
 
@@ -96,7 +96,7 @@ call(const char *name, List *args)
 static Node *
 text_node(const char *text)
 {
-	A_Const    *c = makeNode(A_Const);
+	A_Const *c = makeNode(A_Const);
 
 	c->val.sval.type = T_String;
 	c->val.sval.sval = pstrdup(text);
@@ -108,7 +108,7 @@ text_node(const char *text)
 static void
 source_items(Node *item, List **pairs)
 {
-	char	   *alias = NULL;
+	char *alias = NULL;
 
 	if (IsA(item, JoinExpr))
 	{
@@ -122,7 +122,7 @@ source_items(Node *item, List **pairs)
 		alias = ((RangeSubselect *) item)->alias->aliasname;
 	if (alias != NULL)
 	{
-		ColumnRef  *row = makeNode(ColumnRef);
+		ColumnRef *row = makeNode(ColumnRef);
 
 		row->fields = list_make1(makeString(pstrdup(alias)));
 		row->location = -1;
@@ -134,7 +134,7 @@ source_items(Node *item, List **pairs)
 static void
 add_target(SelectStmt *select, const char *name, Node *value)
 {
-	ResTarget  *target = makeNode(ResTarget);
+	ResTarget *target = makeNode(ResTarget);
 
 	target->name = pstrdup(name);
 	target->val = value;
@@ -146,46 +146,45 @@ static bool
 is_plain(const SelectStmt *s)
 {
 	return s->op == SETOP_NONE && s->valuesLists == NIL && s->groupClause == NIL && s->distinctClause == NIL &&
-		s->havingClause == NULL && s->limitCount == NULL && s->limitOffset == NULL;
+		   s->havingClause == NULL && s->limitCount == NULL && s->limitOffset == NULL;
 }
 
 /* The query with strata_casts and strata_row beside its columns; NULL when its rows have no one source row. */
 static char *
 query_with_source(Definition *def, bool casts)
 {
-	RawStmt    *raw = linitial(raw_parser(def->model->query, RAW_PARSE_DEFAULT));
+	RawStmt *raw = linitial(raw_parser(def->model->query, RAW_PARSE_DEFAULT));
 	SelectStmt *select = (SelectStmt *) raw->stmt;
-	CastWalk	walk = {NIL};
-	List	   *pairs = NIL;
-	ListCell   *lc;
-	Query	   *query;
+	CastWalk walk = {NIL};
+	List *pairs = NIL;
+	ListCell *lc;
+	Query *query;
 	StrataIdentity saved;
-	char	   *text;
+	char *text;
 
 	if (!is_plain(select) || def->query->hasAggs || def->query->hasWindowFuncs || def->query->hasTargetSRFs)
 	{
 		if (casts)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("reject_failed_casts of model %s needs a plain SELECT", def->model->label),
-					 errdetail("A row of a grouped, distinct, limited or united query has no one source row."),
-					 errhint("Convert in one staging model, and group in the next.")));
+			ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+							errmsg("reject_failed_casts of model %s needs a plain SELECT", def->model->label),
+							errdetail("A row of a grouped, distinct, limited or united query has no one source row."),
+							errhint("Convert in one staging model, and group in the next.")));
 		return NULL;
 	}
-	foreach(lc, select->fromClause)
+	foreach (lc, select->fromClause)
 		source_items(lfirst(lc), &pairs);
 	if (casts)
 		find_casts((Node *) select->targetList, &walk);
 	if (casts && walk.errors == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("reject_failed_casts of model %s: its query uses no strata.try_cast", def->model->label),
-				 errhint("Convert with strata.try_cast(column, NULL::type) what may fail.")));
-	add_target(select, "strata_casts", walk.errors == NIL ? text_node("")
-			   : call("concat_ws", lcons(text_node("; "), walk.errors)));
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("reject_failed_casts of model %s: its query uses no strata.try_cast", def->model->label),
+						errhint("Convert with strata.try_cast(column, NULL::type) what may fail.")));
+	add_target(select, "strata_casts",
+			   walk.errors == NIL ? text_node("") : call("concat_ws", lcons(text_node("; "), walk.errors)));
 	add_target(select, "strata_row",
-			   list_length(pairs) == 2 ? lsecond(pairs) : pairs == NIL ? call("to_jsonb", list_make1(text_node("")))
-			   : call("jsonb_build_object", pairs));
+			   list_length(pairs) == 2 ? lsecond(pairs)
+			   : pairs == NIL          ? call("to_jsonb", list_make1(text_node("")))
+									   : call("jsonb_build_object", pairs));
 	query = parse_analyze_fixedparams(raw, def->model->query, NULL, 0, NULL);
 	strata_base_enter_keeper(&saved);
 	text = pg_get_querydef(query, false);
@@ -197,36 +196,36 @@ static void
 resolve_with_rejects(Definition *def)
 {
 	StrataModel *m = def->model;
-	Jsonb	   *rules = strata_option_object(m->options, "rules");
-	char	   *inner = query_with_source(def, strata_option_bool(m->options, "reject_failed_casts", false));
-	char	   *columns = layers_list(layers_names(def->columns), "q", ", ");
+	Jsonb *rules = strata_option_object(m->options, "rules");
+	char *inner = query_with_source(def, strata_option_bool(m->options, "reject_failed_casts", false));
+	char *columns = layers_list(layers_names(def->columns), "q", ", ");
 	StringInfoData reason;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&reason);
 	appendStringInfo(&reason, "nullif(concat_ws('; ', %s", inner ? "nullif(q.strata_casts, '')" : "NULL");
-	foreach(lc, strata_option_names(rules))
+	foreach (lc, strata_option_names(rules))
 	{
-		char	   *name = lfirst(lc);
-		char	   *expression = strata_option_text(rules, name);
+		char *name = lfirst(lc);
+		char *expression = strata_option_text(rules, name);
 
 		if (expression == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("rule \"%s\" of model %s has no expression", name, m->label),
-					 errhint("Write {\"rule name\": \"condition\"}.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("rule \"%s\" of model %s has no expression", name, m->label),
+							errhint("Write {\"rule name\": \"condition\"}.")));
 		check_rule(def, name, expression);
 		appendStringInfo(&reason, ",\n CASE WHEN NOT (%s\n) THEN %s END", expression,
 						 strata_base_literal(psprintf("%s: not (%s)", name, expression)));
 	}
 	appendStringInfoString(&reason, "), '')");
-	def->resolved = psprintf("SELECT %s, r.strata_rejected,\n CASE WHEN r.strata_rejected IS NOT NULL THEN %s END AS strata_source\n"
-							 "FROM (%s) AS q\nCROSS JOIN LATERAL (SELECT %s AS strata_rejected) AS r",
-							 columns, inner ? "q.strata_row" : psprintf("to_jsonb(q)"), inner ? inner : def->resolved, reason.data);
+	def->resolved = psprintf(
+		"SELECT %s, r.strata_rejected,\n CASE WHEN r.strata_rejected IS NOT NULL THEN %s END AS strata_source\n"
+		"FROM (%s) AS q\nCROSS JOIN LATERAL (SELECT %s AS strata_rejected) AS r",
+		columns, inner ? "q.strata_row" : psprintf("to_jsonb(q)"), inner ? inner : def->resolved, reason.data);
 	/* resolved anew as a whole, so that the rules' names are found as the query's are */
 	{
-		RawStmt    *raw = linitial(raw_parser(def->resolved, RAW_PARSE_DEFAULT));
-		Query	   *query = parse_analyze_fixedparams(raw, def->resolved, NULL, 0, NULL);
+		RawStmt *raw = linitial(raw_parser(def->resolved, RAW_PARSE_DEFAULT));
+		Query *query = parse_analyze_fixedparams(raw, def->resolved, NULL, 0, NULL);
 		StrataIdentity saved;
 
 		strata_base_enter_keeper(&saved);
@@ -238,36 +237,35 @@ resolve_with_rejects(Definition *def)
 static char *
 rejects_query(const Definition *def)
 {
-	return psprintf("SELECT q.strata_rejected AS reason, q.strata_source AS source_row FROM (%s) AS q WHERE q.strata_rejected IS NOT NULL",
-					def->resolved);
+	return psprintf(
+		"SELECT q.strata_rejected AS reason, q.strata_source AS source_row FROM (%s) AS q WHERE q.strata_rejected IS NOT NULL",
+		def->resolved);
 }
 
 static void
 validate(Definition *def)
 {
 	StrataModel *m = def->model;
-	List	   *key = strata_option_texts(m->options, "key");
-	ListCell   *lc;
+	List *key = strata_option_texts(m->options, "key");
+	ListCell *lc;
 
 	strata_base_check_options(m->options, options, lengthof(options), psprintf("staging model %s", m->label));
 	layers_require_columns(def, key, "key");
 	layers_require_equality(def, key, "key");
 	if (key != NIL && strcmp(m->kind, "view") == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("staging model %s is a view: a view has no key", m->label),
-				 errhint("Say materialized => 'table', or leave key out and use define_check(..., 'unique').")));
-	foreach(lc, def->query_columns)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("staging model %s is a view: a view has no key", m->label),
+						errhint("Say materialized => 'table', or leave key out and use define_check(..., 'unique').")));
+	foreach (lc, def->query_columns)
 	{
 		QueryColumn *c = lfirst(lc);
 
 		if (strncmp(c->name, "strata_", 7) == 0 && has_rejects(m))
-			ereport(ERROR,
-					(errcode(ERRCODE_RESERVED_NAME),
-					 errmsg("column \"%s\" of model %s has a reserved name", c->name, m->label),
-					 errhint("Names that begin with strata_ are used for rejected rows; rename it with AS.")));
-		def->columns = lappend(def->columns,
-							   layers_query_column(c, strata_base_list_has(key, c->name) ? "key" : "attribute"));
+			ereport(ERROR, (errcode(ERRCODE_RESERVED_NAME),
+							errmsg("column \"%s\" of model %s has a reserved name", c->name, m->label),
+							errhint("Names that begin with strata_ are used for rejected rows; rename it with AS.")));
+		def->columns =
+			lappend(def->columns, layers_query_column(c, strata_base_list_has(key, c->name) ? "key" : "attribute"));
 	}
 	def->key = key;
 	if (!has_rejects(m))
@@ -285,11 +283,12 @@ static void
 created(Definition *def)
 {
 	StrataModel *m = def->model;
-	Oid			existing;
-	bool		view = strcmp(m->kind, "view") == 0;
+	Oid existing;
+	bool view = strcmp(m->kind, "view") == 0;
 
 	existing = has_rejects(m) || (def->old && has_rejects(def->old))
-		? get_relname_relid(rejects_name(m), get_namespace_oid(m->schema, false)) : InvalidOid;
+				   ? get_relname_relid(rejects_name(m), get_namespace_oid(m->schema, false))
+				   : InvalidOid;
 	if (!has_rejects(m))
 	{
 		if (OidIsValid(existing))
@@ -305,16 +304,17 @@ created(Definition *def)
 	else if (!OidIsValid(existing))
 		strata_base_execute(psprintf("CREATE TABLE %s (reason text, source_row jsonb)", rejects_label(m)), NULL);
 	if (!OidIsValid(existing))
-		strata_base_execute(psprintf("COMMENT ON %s %s IS %s", view ? "VIEW" : "TABLE", rejects_label(m),
-									 strata_base_literal(psprintf("Rows that model %s refused, with the reason.", m->label))),
-							NULL);
+		strata_base_execute(
+			psprintf("COMMENT ON %s %s IS %s", view ? "VIEW" : "TABLE", rejects_label(m),
+					 strata_base_literal(psprintf("Rows that model %s refused, with the reason.", m->label))),
+			NULL);
 }
 
 static void
 refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
-	List	   *key = strata_option_texts(model->options, "key");
-	List	   *columns;
+	List *key = strata_option_texts(model->options, "key");
+	List *columns;
 	StrataRowSet *rows;
 	StrataRefreshResult rejected = {{0}};
 	StrataDeltaTarget t = {0};
@@ -330,12 +330,14 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 		return;
 	}
 	columns = layers_names(layers_target_columns(model->relid));
-	rows = strata_base_run_rowset("staging_rows", psprintf("SELECT %s, q.strata_rejected, q.strata_source FROM %s AS q",
-														   layers_list(columns, "q", ", "), model->query_view),
+	rows = strata_base_run_rowset("staging_rows",
+								  psprintf("SELECT %s, q.strata_rejected, q.strata_source FROM %s AS q",
+										   layers_list(columns, "q", ", "), model->query_view),
 								  NULL, refresh->snapshot, NIL);
-	layers_refresh_query(model, psprintf("SELECT %s FROM staging_rows AS q WHERE q.strata_rejected IS NULL",
-										 layers_list(columns, "q", ", ")),
-						 list_make1(rows), key, key, "key", refresh, result);
+	layers_refresh_query(
+		model,
+		psprintf("SELECT %s FROM staging_rows AS q WHERE q.strata_rejected IS NULL", layers_list(columns, "q", ", ")),
+		list_make1(rows), key, key, "key", refresh, result);
 	t.relid = get_relname_relid(rejects_name(model), get_namespace_oid(model->schema, false));
 	if (!OidIsValid(t.relid))
 		ereport(ERROR,
@@ -343,8 +345,9 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 				 errhint("Define model %s again.", model->label)));
 	t.label = rejects_label(model);
 	t.columns = list_make2(pstrdup("reason"), pstrdup("source_row"));
-	strata_delta_apply(&t, "SELECT q.strata_rejected, q.strata_source FROM staging_rows AS q WHERE q.strata_rejected IS NOT NULL",
-					   NULL, refresh->snapshot, list_make1(rows), &rejected.counts);
+	strata_delta_apply(
+		&t, "SELECT q.strata_rejected, q.strata_source FROM staging_rows AS q WHERE q.strata_rejected IS NOT NULL",
+		NULL, refresh->snapshot, list_make1(rows), &rejected.counts);
 	result->rejected = rejected.counts.rows_in;
 	strata_rowset_free(rows);
 }

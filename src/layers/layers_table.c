@@ -19,10 +19,10 @@ char *
 layers_list(const List *names, const char *prefix, const char *separator)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
-	foreach(lc, names)
+	foreach (lc, names)
 		appendStringInfo(&buf, "%s%s%s%s", foreach_current_index(lc) > 0 ? separator : "", prefix, prefix[0] ? "." : "",
 						 quote_identifier(lfirst(lc)));
 	return buf.data;
@@ -32,10 +32,10 @@ char *
 layers_equal(const List *names, const char *a, const char *b)
 {
 	StringInfoData buf;
-	ListCell   *lc;
+	ListCell *lc;
 
 	initStringInfo(&buf);
-	foreach(lc, names)
+	foreach (lc, names)
 		appendStringInfo(&buf, "%s%s.%s = %s.%s", foreach_current_index(lc) > 0 ? " AND " : "", a,
 						 quote_identifier(lfirst(lc)), b, quote_identifier(lfirst(lc)));
 	return buf.data;
@@ -53,11 +53,11 @@ layers_same_names(const List *a, const List *b)
 }
 
 void
-layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List *key, List *primary_key, const char *key_word,
-					 const StrataRefresh *refresh, StrataRefreshResult *result)
+layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List *key, List *primary_key,
+					 const char *key_word, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
 	StrataDeltaTarget t = {0};
-	bool		new_key = !layers_same_names(layers_primary_key(model->relid), primary_key);
+	bool new_key = !layers_same_names(layers_primary_key(model->relid), primary_key);
 
 	t.relid = model->relid;
 	t.label = model->label;
@@ -81,47 +81,45 @@ void
 layers_refresh_table(StrataModel *model, List *key, const char *key_word, const StrataRefresh *refresh,
 					 StrataRefreshResult *result)
 {
-	List	   *columns = layers_names(layers_target_columns(model->relid));
+	List *columns = layers_names(layers_target_columns(model->relid));
 
-	layers_refresh_query(model, psprintf("SELECT %s FROM %s AS q", layers_list(columns, "q", ", "), model->query_view), NIL,
-						 key, key, key_word, refresh, result);
+	layers_refresh_query(model, psprintf("SELECT %s FROM %s AS q", layers_list(columns, "q", ", "), model->query_view),
+						 NIL, key, key, key_word, refresh, result);
 }
 
 /* ---- foreign keys ---- */
 
 typedef struct Reference
 {
-	char	   *column;
+	char *column;
 	StrataModel *target;
-	char	   *target_column;
+	char *target_column;
 } Reference;
 
 static List *
 mart_references(const StrataModel *model)
 {
-	Jsonb	   *keys = strata_option_object(model->options, "foreign_keys");
-	List	   *references = NIL;
-	ListCell   *lc;
+	Jsonb *keys = strata_option_object(model->options, "foreign_keys");
+	List *references = NIL;
+	ListCell *lc;
 
-	foreach(lc, strata_option_names(keys))
+	foreach (lc, strata_option_names(keys))
 	{
-		Reference  *r = palloc0(sizeof(Reference));
-		char	   *name = strata_option_text(keys, lfirst(lc));
-		List	   *key;
+		Reference *r = palloc0(sizeof(Reference));
+		char *name = strata_option_text(keys, lfirst(lc));
+		List *key;
 
 		r->column = lfirst(lc);
 		if (name == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("foreign_keys of %s: \"%s\" must name a model", model->label, r->column),
-					 errhint("Write {\"column\": \"schema.model\"}.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("foreign_keys of %s: \"%s\" must name a model", model->label, r->column),
+							errhint("Write {\"column\": \"schema.model\"}.")));
 		r->target = strata_registry_get(name, psprintf("foreign_keys of %s", model->label));
 		key = layers_primary_key(r->target->relid);
 		if (list_length(key) != 1)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_FOREIGN_KEY),
-					 errmsg("foreign_keys of %s: %s has no key of one column", model->label, r->target->label),
-					 errhint("Refer to a dimension, or to a model whose key is one column.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_FOREIGN_KEY),
+							errmsg("foreign_keys of %s: %s has no key of one column", model->label, r->target->label),
+							errhint("Refer to a dimension, or to a model whose key is one column.")));
 		r->target_column = linitial(key);
 		references = lappend(references, r);
 	}
@@ -131,28 +129,28 @@ mart_references(const StrataModel *model)
 void
 layers_check_foreign_keys(Definition *def)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	layers_require_columns(def, strata_option_names(strata_option_object(def->model->options, "foreign_keys")), "foreign_keys");
-	foreach(lc, mart_references(def->model))
+	layers_require_columns(def, strata_option_names(strata_option_object(def->model->options, "foreign_keys")),
+						   "foreign_keys");
+	foreach (lc, mart_references(def->model))
 	{
-		Reference  *r = lfirst(lc);
+		Reference *r = lfirst(lc);
 		QueryColumn *c = layers_find_column(def->query_columns, r->column);
-		Oid			type = get_atttype(r->target->relid, get_attnum(r->target->relid, r->target_column));
+		Oid type = get_atttype(r->target->relid, get_attnum(r->target->relid, r->target_column));
 
 		if (c->type != type)
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("foreign_keys of %s: column \"%s\" is %s, the key of %s is %s", def->model->label, r->column,
-							format_type_be(c->type), r->target->label, format_type_be(type)),
-					 errhint("Cast the column in the query.")));
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("foreign_keys of %s: column \"%s\" is %s, the key of %s is %s", def->model->label,
+								   r->column, format_type_be(c->type), r->target->label, format_type_be(type)),
+							errhint("Cast the column in the query.")));
 	}
 }
 
 static void
 drop_old(const StrataModel *model)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 	StrataRows *rows;
 
 	strata_args_int8(&args, model->relid);
@@ -168,18 +166,19 @@ drop_old(const StrataModel *model)
 static void
 silence(const StrataModel *model, const char *constraint)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 	StrataRows *rows;
 
 	strata_args_int8(&args, model->relid);
 	strata_args_text(&args, constraint);
-	rows = strata_base_keeper_query("SELECT format('ALTER TABLE %I.%I DISABLE TRIGGER %I', n.nspname, c.relname, t.tgname)"
-									" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
-									" WHERE t.tgconstraint IN (WITH RECURSIVE f (oid) AS ("
-									"   SELECT oid FROM pg_constraint WHERE conrelid = $1::oid AND conname = $2::name"
-									"   UNION ALL SELECT k.oid FROM pg_constraint k JOIN f ON k.conparentid = f.oid) SELECT oid FROM f)"
-									" AND t.tgenabled <> 'D' AND c.relkind <> 'p'",
-									&args);
+	rows = strata_base_keeper_query(
+		"SELECT format('ALTER TABLE %I.%I DISABLE TRIGGER %I', n.nspname, c.relname, t.tgname)"
+		" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+		" WHERE t.tgconstraint IN (WITH RECURSIVE f (oid) AS ("
+		"   SELECT oid FROM pg_constraint WHERE conrelid = $1::oid AND conname = $2::name"
+		"   UNION ALL SELECT k.oid FROM pg_constraint k JOIN f ON k.conparentid = f.oid) SELECT oid FROM f)"
+		" AND t.tgenabled <> 'D' AND c.relkind <> 'p'",
+		&args);
 	for (uint64 i = 0; i < rows->count; i++)
 		layers_keeper_ddl(strata_rows_text(rows, i, 1));
 }
@@ -187,8 +186,8 @@ silence(const StrataModel *model, const char *constraint)
 void
 layers_add_reference(const StrataModel *model, const char *column, const StrataModel *target, const char *target_column)
 {
-	char	   *name = makeObjectName(column, NULL, "strata_fkey");
-	bool		partitioned = get_rel_relkind(model->relid) == RELKIND_PARTITIONED_TABLE;
+	char *name = makeObjectName(column, NULL, "strata_fkey");
+	bool partitioned = get_rel_relkind(model->relid) == RELKIND_PARTITIONED_TABLE;
 
 	layers_keeper_ddl(psprintf("ALTER TABLE %s ADD CONSTRAINT %s FOREIGN KEY (%s) REFERENCES %s (%s)%s", model->label,
 							   strata_base_quote(name), strata_base_quote(column), target->label,
@@ -206,12 +205,12 @@ layers_drop_references(const StrataModel *model)
 void
 layers_apply_foreign_keys(const StrataModel *model)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	drop_old(model);
-	foreach(lc, mart_references(model))
+	foreach (lc, mart_references(model))
 	{
-		Reference  *r = lfirst(lc);
+		Reference *r = lfirst(lc);
 
 		layers_add_reference(model, r->column, r->target, r->target_column);
 	}

@@ -41,9 +41,9 @@ layers_query_column(const QueryColumn *column, const char *role)
 QueryColumn *
 layers_find_column(const List *query_columns, const char *name)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, query_columns)
+	foreach (lc, query_columns)
 	{
 		QueryColumn *c = lfirst(lc);
 
@@ -56,28 +56,28 @@ layers_find_column(const List *query_columns, const char *name)
 void
 layers_require_columns(const Definition *def, const List *names, const char *option)
 {
-	ListCell   *lc;
-	List	   *known = NIL;
-	List	   *seen = NIL;
+	ListCell *lc;
+	List *known = NIL;
+	List *seen = NIL;
 
-	foreach(lc, def->query_columns)
+	foreach (lc, def->query_columns)
 		known = lappend(known, ((QueryColumn *) lfirst(lc))->name);
-	foreach(lc, names)
+	foreach (lc, names)
 	{
-		char	   *name = lfirst(lc);
+		char *name = lfirst(lc);
 
 		if (strata_base_list_has(seen, name))
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("%s of model %s names column \"%s\" twice", option, def->model->label, name)));
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
+							errmsg("%s of model %s names column \"%s\" twice", option, def->model->label, name)));
 		seen = lappend(seen, name);
 		if (!strata_base_list_has(known, name))
 		{
-			char	   *hint = strata_base_suggestion(name, known);
+			char *hint = strata_base_suggestion(name, known);
 
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("%s of model %s names column \"%s\", which its query does not give", option, def->model->label, name),
+					 errmsg("%s of model %s names column \"%s\", which its query does not give", option,
+							def->model->label, name),
 					 errdetail("The query gives %s.", strata_base_join(known, ", ")), hint ? errhint("%s", hint) : 0));
 		}
 	}
@@ -86,18 +86,17 @@ layers_require_columns(const Definition *def, const List *names, const char *opt
 void
 layers_require_equality(const Definition *def, const List *names, const char *option)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, names)
+	foreach (lc, names)
 	{
 		QueryColumn *c = layers_find_column(def->query_columns, lfirst(lc));
 
 		if (!OidIsValid(lookup_type_cache(c->type, TYPECACHE_BTREE_OPFAMILY)->btree_opf))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("%s of model %s cannot hold column \"%s\"", option, def->model->label, c->name),
-					 errdetail("Its type %s has no order, so it cannot be unique.", format_type_be(c->type)),
-					 errhint("Choose another column, or cast it in the query, for example to text.")));
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("%s of model %s cannot hold column \"%s\"", option, def->model->label, c->name),
+							errdetail("Its type %s has no order, so it cannot be unique.", format_type_be(c->type)),
+							errhint("Choose another column, or cast it in the query, for example to text.")));
 	}
 }
 
@@ -116,10 +115,10 @@ layers_column_ddl(const TargetColumn *column)
 List *
 layers_names(const List *target_columns)
 {
-	List	   *names = NIL;
-	ListCell   *lc;
+	List *names = NIL;
+	ListCell *lc;
 
-	foreach(lc, target_columns)
+	foreach (lc, target_columns)
 		names = lappend(names, ((TargetColumn *) lfirst(lc))->name);
 	return names;
 }
@@ -129,21 +128,20 @@ layers_create_target(Definition *def)
 {
 	StrataModel *m = def->model;
 	StringInfoData sql;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (list_length(def->columns) > MAX_TARGET_COLUMNS)
-		ereport(ERROR,
-				(errcode(ERRCODE_TOO_MANY_COLUMNS),
-				 errmsg("model %s would have %d columns", m->label, list_length(def->columns)),
-				 errdetail("A table holds at most %d.", MAX_TARGET_COLUMNS),
-				 errhint("Leave some out, or gather them in a jsonb column.")));
+		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_COLUMNS),
+						errmsg("model %s would have %d columns", m->label, list_length(def->columns)),
+						errdetail("A table holds at most %d.", MAX_TARGET_COLUMNS),
+						errhint("Leave some out, or gather them in a jsonb column.")));
 	initStringInfo(&sql);
 	if (strcmp(m->kind, "view") == 0)
 		appendStringInfo(&sql, "CREATE VIEW %s AS %s", m->label, def->resolved);
 	else
 	{
 		appendStringInfo(&sql, "CREATE TABLE %s (", m->label);
-		foreach(lc, def->columns)
+		foreach (lc, def->columns)
 			appendStringInfo(&sql, "%s%s", foreach_current_index(lc) > 0 ? ", " : "", layers_column_ddl(lfirst(lc)));
 		if (def->key != NIL)
 			appendStringInfo(&sql, ", PRIMARY KEY (%s)", strata_base_join_quoted(def->key, ", "));
@@ -156,16 +154,17 @@ layers_create_target(Definition *def)
 List *
 layers_target_columns(Oid relid)
 {
-	Relation	rel = table_open(relid, NoLock);
-	TupleDesc	desc = RelationGetDescr(rel);
-	List	   *columns = NIL;
+	Relation rel = table_open(relid, NoLock);
+	TupleDesc desc = RelationGetDescr(rel);
+	List *columns = NIL;
 
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute a = TupleDescAttr(desc, i);
 
 		if (!a->attisdropped)
-			columns = lappend(columns, layers_column(NameStr(a->attname), a->atttypid, a->atttypmod, a->attcollation, ""));
+			columns =
+				lappend(columns, layers_column(NameStr(a->attname), a->atttypid, a->atttypmod, a->attcollation, ""));
 	}
 	table_close(rel, NoLock);
 	return columns;
@@ -174,9 +173,9 @@ layers_target_columns(Oid relid)
 static TargetColumn *
 find_target(const List *columns, const char *name)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, columns)
+	foreach (lc, columns)
 	{
 		TargetColumn *c = lfirst(lc);
 
@@ -197,9 +196,9 @@ static void
 change_view(Definition *def)
 {
 	StrataModel *m = def->model;
-	List	   *now = layers_target_columns(m->relid);
-	bool		compatible = list_length(def->columns) >= list_length(now);
-	List	   *suspended = NIL;
+	List *now = layers_target_columns(m->relid);
+	bool compatible = list_length(def->columns) >= list_length(now);
+	List *suspended = NIL;
 	StrataIdentity saved;
 
 	for (int i = 0; compatible && i < list_length(now); i++)
@@ -215,7 +214,8 @@ change_view(Definition *def)
 		def->changes = lappend(def->changes, "columns changed");
 	}
 	strata_base_enter_owner(m->owner, &m->settings, &saved);
-	strata_base_execute(psprintf("CREATE %sVIEW %s AS %s", compatible ? "OR REPLACE " : "", m->label, def->resolved), NULL);
+	strata_base_execute(psprintf("CREATE %sVIEW %s AS %s", compatible ? "OR REPLACE " : "", m->label, def->resolved),
+						NULL);
 	strata_base_leave(&saved);
 	m->relid = get_relname_relid(m->name, get_namespace_oid(m->schema, false));
 	if (!compatible)
@@ -232,8 +232,8 @@ conversion(const StrataModel *m, const TargetColumn *from, const TargetColumn *t
 		return psprintf("%s::%s", name, to->type);
 	if (m->layer == STRATA_DIMENSION)
 		return can_coerce_type(1, &from->type_oid, &to->type_oid, COERCION_EXPLICIT)
-			? psprintf("%s::%s", name, to->type)
-			: psprintf("%s::text::%s", name, to->type);
+				   ? psprintf("%s::%s", name, to->type)
+				   : psprintf("%s::text::%s", name, to->type);
 	return psprintf("strata.try_cast(%s::text, NULL::%s)", name, to->type);
 }
 
@@ -241,14 +241,14 @@ static void
 change_table(Definition *def)
 {
 	StrataModel *m = def->model;
-	List	   *now = layers_target_columns(m->relid);
-	List	   *actions = NIL;
-	List	   *touched = NIL;	/* columns whose views must step aside */
-	List	   *suspended = NIL;
+	List *now = layers_target_columns(m->relid);
+	List *actions = NIL;
+	List *touched = NIL; /* columns whose views must step aside */
+	List *suspended = NIL;
 	StrataIdentity saved;
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, now)
+	foreach (lc, now)
 	{
 		TargetColumn *c = lfirst(lc);
 
@@ -258,7 +258,7 @@ change_table(Definition *def)
 		actions = lappend(actions, psprintf("DROP COLUMN %s", quote_identifier(c->name)));
 		def->changes = lappend(def->changes, psprintf("column %s dropped", c->name));
 	}
-	foreach(lc, def->columns)
+	foreach (lc, def->columns)
 	{
 		TargetColumn *c = lfirst(lc);
 		TargetColumn *old = find_target(now, c->name);
@@ -271,7 +271,7 @@ change_table(Definition *def)
 		}
 		else if (!same_type(old, c))
 		{
-			char	   *ddl = layers_column_ddl(c);
+			char *ddl = layers_column_ddl(c);
 
 			touched = lappend(touched, c->name);
 			actions = lappend(actions, psprintf("ALTER COLUMN %s TYPE %s USING %s", quote_identifier(c->name),
@@ -305,15 +305,16 @@ layers_change_target(Definition *def)
 List *
 layers_primary_key(Oid relid)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 	StrataRows *rows;
-	List	   *names = NIL;
+	List *names = NIL;
 
 	strata_args_int8(&args, relid);
-	rows = strata_base_keeper_query("SELECT a.attname FROM pg_constraint c, unnest(c.conkey) WITH ORDINALITY AS k(attnum, ord)"
-									" JOIN pg_attribute a ON a.attnum = k.attnum"
-									" WHERE c.conrelid = $1::oid AND c.contype = 'p' AND a.attrelid = c.conrelid ORDER BY k.ord",
-									&args);
+	rows = strata_base_keeper_query(
+		"SELECT a.attname FROM pg_constraint c, unnest(c.conkey) WITH ORDINALITY AS k(attnum, ord)"
+		" JOIN pg_attribute a ON a.attnum = k.attnum"
+		" WHERE c.conrelid = $1::oid AND c.contype = 'p' AND a.attrelid = c.conrelid ORDER BY k.ord",
+		&args);
 	for (uint64 i = 0; i < rows->count; i++)
 		names = lappend(names, strata_rows_text(rows, i, 1));
 	return names;
@@ -324,7 +325,7 @@ void
 layers_set_primary_key(const StrataModel *model, const List *key)
 {
 	StrataRows *rows;
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 
 	strata_args_int8(&args, model->relid);
 	rows = strata_base_query("SELECT conname FROM pg_constraint WHERE conrelid = $1::oid AND contype = 'p'", &args);
@@ -333,7 +334,8 @@ layers_set_primary_key(const StrataModel *model, const List *key)
 									 strata_base_quote(strata_rows_text(rows, 0, 1))),
 							NULL);
 	if (key != NIL)
-		strata_base_execute(psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s)", model->label, strata_base_join_quoted(key, ", ")), NULL);
+		strata_base_execute(
+			psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s)", model->label, strata_base_join_quoted(key, ", ")), NULL);
 }
 
 /* Descriptions are COMMENT ON: what a BI tool shows. Without one given, a comment the user put there stays. */
@@ -341,16 +343,16 @@ void
 layers_comment(const Definition *def)
 {
 	const StrataModel *m = def->model;
-	ListCell   *lc;
+	ListCell *lc;
 
 	if (m->description)
-		strata_base_execute(psprintf("COMMENT ON %s %s IS %s", strcmp(m->kind, "view") == 0 ? "VIEW" : "TABLE", m->label,
-									 strata_base_literal(m->description)),
+		strata_base_execute(psprintf("COMMENT ON %s %s IS %s", strcmp(m->kind, "view") == 0 ? "VIEW" : "TABLE",
+									 m->label, strata_base_literal(m->description)),
 							NULL);
-	foreach(lc, strata_option_names(m->column_comments))
+	foreach (lc, strata_option_names(m->column_comments))
 	{
-		char	   *name = lfirst(lc);
-		char	   *text = strata_option_text(m->column_comments, name);
+		char *name = lfirst(lc);
+		char *text = strata_option_text(m->column_comments, name);
 
 		strata_base_execute(psprintf("COMMENT ON COLUMN %s.%s IS %s", m->label, strata_base_quote(name),
 									 text ? strata_base_literal(text) : "NULL"),

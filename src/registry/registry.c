@@ -40,8 +40,8 @@ strata_registry_state_relation(int model_id, const char *suffix)
 	return psprintf("strata_state.%s", quote_identifier(psprintf("m%d_%s", model_id, suffix)));
 }
 
-#define MODEL_COLUMNS \
-	"m.id, m.schema_name, m.relation_name, m.layer, m.kind, m.query, m.options, m.refresh, m.hash, m.search_path," \
+#define MODEL_COLUMNS                                                                                                      \
+	"m.id, m.schema_name, m.relation_name, m.layer, m.kind, m.query, m.options, m.refresh, m.hash, m.search_path,"         \
 	" m.time_zone, m.date_style, m.interval_style, m.description, m.tags, m.column_comments, m.time_dependent, m.version," \
 	" m.applied_version, m.pending, m.refreshed_at, m.changed_at, m.row_count"
 
@@ -49,8 +49,8 @@ static StrataModel *
 model_from_row(const StrataRows *rows, uint64 i)
 {
 	StrataModel *m = palloc0(sizeof(StrataModel));
-	Oid			namespace_oid;
-	bool		isnull;
+	Oid namespace_oid;
+	bool isnull;
 
 	m->id = strata_rows_int(rows, i, 1);
 	m->schema = strata_rows_text(rows, i, 2);
@@ -83,7 +83,7 @@ model_from_row(const StrataRows *rows, uint64 i)
 	m->relid = OidIsValid(namespace_oid) ? get_relname_relid(m->name, namespace_oid) : InvalidOid;
 	if (OidIsValid(m->relid))
 	{
-		HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(m->relid));
+		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(m->relid));
 
 		if (HeapTupleIsValid(tuple))
 		{
@@ -98,19 +98,21 @@ model_from_row(const StrataRows *rows, uint64 i)
 static List *
 load(const char *condition, const StrataArgs *args)
 {
-	StrataRows *rows = strata_base_keeper_query(psprintf("SELECT " MODEL_COLUMNS " FROM strata_state.model m %s%s ORDER BY m.id",
-														 condition ? "WHERE " : "", condition ? condition : ""),
-												args);
+	StrataRows *rows =
+		strata_base_keeper_query(psprintf("SELECT " MODEL_COLUMNS " FROM strata_state.model m %s%s ORDER BY m.id",
+										  condition ? "WHERE " : "", condition ? condition : ""),
+								 args);
 	StrataRows *deps = strata_base_keeper_query(
-		psprintf("SELECT d.model_id, d.schema_name, d.relation_name, d.via, u.id"
-				 " FROM strata_state.dependency d"
-				 " JOIN strata_state.model m ON m.id = d.model_id"
-				 " LEFT JOIN strata_state.model u ON u.schema_name = d.schema_name AND u.relation_name = d.relation_name"
-				 " %s%s ORDER BY d.model_id, d.schema_name, d.relation_name",
-				 condition ? "WHERE " : "", condition ? condition : ""),
+		psprintf(
+			"SELECT d.model_id, d.schema_name, d.relation_name, d.via, u.id"
+			" FROM strata_state.dependency d"
+			" JOIN strata_state.model m ON m.id = d.model_id"
+			" LEFT JOIN strata_state.model u ON u.schema_name = d.schema_name AND u.relation_name = d.relation_name"
+			" %s%s ORDER BY d.model_id, d.schema_name, d.relation_name",
+			condition ? "WHERE " : "", condition ? condition : ""),
 		args);
-	List	   *models = NIL;
-	uint64		d = 0;
+	List *models = NIL;
+	uint64 d = 0;
 
 	for (uint64 i = 0; i < rows->count; i++)
 	{
@@ -140,8 +142,8 @@ strata_registry_models(void)
 StrataModel *
 strata_registry_model_by_id(int id)
 {
-	StrataArgs	args = {0};
-	List	   *found;
+	StrataArgs args = {0};
+	List *found;
 
 	strata_args_int4(&args, id);
 	found = load("m.id = $1", &args);
@@ -151,8 +153,8 @@ strata_registry_model_by_id(int id)
 StrataModel *
 strata_registry_find(const char *schema, const char *name)
 {
-	StrataArgs	args = {0};
-	List	   *found;
+	StrataArgs args = {0};
+	List *found;
 
 	strata_args_text(&args, schema);
 	strata_args_text(&args, name);
@@ -164,7 +166,7 @@ static List *
 visible_names(void)
 {
 	StrataRows *rows = strata_base_query("SELECT model FROM strata.models", NULL);
-	List	   *names = NIL;
+	List *names = NIL;
 
 	for (uint64 i = 0; i < rows->count; i++)
 		names = lappend(names, strata_rows_text(rows, i, 1));
@@ -174,10 +176,10 @@ visible_names(void)
 StrataModel *
 strata_registry_get(const char *text, const char *argument)
 {
-	StrataName	name = strata_base_parse_name(text, argument);
-	StrataArgs	args = {0};
-	List	   *found;
-	char	   *hint;
+	StrataName name = strata_base_parse_name(text, argument);
+	StrataArgs args = {0};
+	List *found;
+	char *hint;
 
 	strata_args_text(&args, name.schema);
 	strata_args_text(&args, name.name);
@@ -186,16 +188,13 @@ strata_registry_get(const char *text, const char *argument)
 		return linitial(found);
 	if (found != NIL)
 		ereport(ERROR,
-				(errcode(ERRCODE_AMBIGUOUS_ALIAS),
-				 errmsg("%s: more than one model is named \"%s\"", argument, text),
+				(errcode(ERRCODE_AMBIGUOUS_ALIAS), errmsg("%s: more than one model is named \"%s\"", argument, text),
 				 errdetail("They are %s and %s.", ((StrataModel *) linitial(found))->label,
 						   ((StrataModel *) lsecond(found))->label),
 				 errhint("Write the schema too.")));
 	hint = strata_base_suggestion(name.schema ? strata_base_label(name.schema, name.name) : name.name, visible_names());
-	ereport(ERROR,
-			(errcode(ERRCODE_UNDEFINED_OBJECT),
-			 errmsg("%s: there is no model \"%s\"", argument, text),
-			 hint ? errhint("%s", hint) : errhint("SELECT model FROM strata.models; lists those there are.")));
+	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("%s: there is no model \"%s\"", argument, text),
+					hint ? errhint("%s", hint) : errhint("SELECT model FROM strata.models; lists those there are.")));
 	return NULL;
 }
 
@@ -206,24 +205,22 @@ strata_registry_require_owner(const StrataModel *model, const char *verb)
 	{
 		if (superuser())
 			return;
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the target of model %s does not exist", model->label),
-				 errhint("Ask a superuser to drop the model with strata.drop_model('%s') and define it again.", model->label)));
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target of model %s does not exist", model->label),
+						errhint("Ask a superuser to drop the model with strata.drop_model('%s') and define it again.",
+								model->label)));
 	}
 	if (!has_privs_of_role(GetUserId(), model->owner))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied to %s model %s", verb, model->label),
-				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(model->owner, true)),
-				 errhint("Run it as that role, or as a member of it.")));
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("permission denied to %s model %s", verb, model->label),
+						errdetail("It belongs to role \"%s\".", GetUserNameFromId(model->owner, true)),
+						errhint("Run it as that role, or as a member of it.")));
 }
 
 bool
 strata_registry_lock(int model_id, bool wait)
 {
-	LOCKTAG		tag;
-	Oid			catalog = get_relname_relid("model", get_namespace_oid("strata_state", false));
+	LOCKTAG tag;
+	Oid catalog = get_relname_relid("model", get_namespace_oid("strata_state", false));
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, catalog, model_id, 0);
 	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
@@ -257,39 +254,41 @@ definition_args(StrataArgs *args, const StrataModel *m)
 int
 strata_registry_insert(const StrataModel *m)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 
 	definition_args(&args, m);
 	return strata_rows_int(
-		strata_base_keeper_query("INSERT INTO strata_state.model (schema_name, relation_name, layer, kind, query, options,"
-								 " refresh, hash, search_path, time_zone, date_style, interval_style, description, tags,"
-								 " column_comments, time_dependent, defined_by, defined_at)"
-								 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
-								 " RETURNING id",
-								 &args),
+		strata_base_keeper_query(
+			"INSERT INTO strata_state.model (schema_name, relation_name, layer, kind, query, options,"
+			" refresh, hash, search_path, time_zone, date_style, interval_style, description, tags,"
+			" column_comments, time_dependent, defined_by, defined_at)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+			" RETURNING id",
+			&args),
 		0, 1);
 }
 
 void
 strata_registry_update_definition(const StrataModel *m)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 
 	definition_args(&args, m);
 	strata_args_int4(&args, m->id);
 	strata_args_text(&args, m->pending);
-	strata_base_keeper_execute("UPDATE strata_state.model SET schema_name = $1, relation_name = $2, layer = $3, kind = $4,"
-							   " query = $5, options = $6, refresh = $7, hash = $8, search_path = $9, time_zone = $10,"
-							   " date_style = $11, interval_style = $12, description = $13, tags = $14, column_comments = $15,"
-							   " time_dependent = $16, defined_by = $17, defined_at = $18, version = version + 1, pending = $20"
-							   " WHERE id = $19",
-							   &args);
+	strata_base_keeper_execute(
+		"UPDATE strata_state.model SET schema_name = $1, relation_name = $2, layer = $3, kind = $4,"
+		" query = $5, options = $6, refresh = $7, hash = $8, search_path = $9, time_zone = $10,"
+		" date_style = $11, interval_style = $12, description = $13, tags = $14, column_comments = $15,"
+		" time_dependent = $16, defined_by = $17, defined_at = $18, version = version + 1, pending = $20"
+		" WHERE id = $19",
+		&args);
 }
 
 void
 strata_registry_delete(int model_id)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 
 	strata_args_int4(&args, model_id);
 	strata_base_keeper_execute("DELETE FROM strata_state.model WHERE id = $1", &args);
@@ -298,13 +297,13 @@ strata_registry_delete(int model_id)
 void
 strata_registry_set_columns(int model_id, const List *columns)
 {
-	StrataArgs	args = {0};
-	List	   *names = NIL;
-	List	   *types = NIL;
-	List	   *roles = NIL;
-	ListCell   *lc;
+	StrataArgs args = {0};
+	List *names = NIL;
+	List *types = NIL;
+	List *roles = NIL;
+	ListCell *lc;
 
-	foreach(lc, columns)
+	foreach (lc, columns)
 	{
 		const StrataColumn *c = lfirst(lc);
 
@@ -316,26 +315,27 @@ strata_registry_set_columns(int model_id, const List *columns)
 	strata_args_texts(&args, names);
 	strata_args_texts(&args, types);
 	strata_args_texts(&args, roles);
-	strata_base_keeper_execute("WITH gone AS (DELETE FROM strata_state.model_column WHERE model_id = $1 AND name <> ALL ($2::name[]))"
-							   " INSERT INTO strata_state.model_column AS c (model_id, position, name, type, role)"
-							   " SELECT $1, ord, name, type, role"
-							   " FROM unnest($2::name[], $3, $4) WITH ORDINALITY AS u(name, type, role, ord)"
-							   " ON CONFLICT (model_id, name) DO UPDATE SET position = excluded.position, type = excluded.type,"
-							   " role = excluded.role WHERE (c.position, c.type, c.role) IS DISTINCT FROM"
-							   " (excluded.position, excluded.type, excluded.role)",
-							   &args);
+	strata_base_keeper_execute(
+		"WITH gone AS (DELETE FROM strata_state.model_column WHERE model_id = $1 AND name <> ALL ($2::name[]))"
+		" INSERT INTO strata_state.model_column AS c (model_id, position, name, type, role)"
+		" SELECT $1, ord, name, type, role"
+		" FROM unnest($2::name[], $3, $4) WITH ORDINALITY AS u(name, type, role, ord)"
+		" ON CONFLICT (model_id, name) DO UPDATE SET position = excluded.position, type = excluded.type,"
+		" role = excluded.role WHERE (c.position, c.type, c.role) IS DISTINCT FROM"
+		" (excluded.position, excluded.type, excluded.role)",
+		&args);
 }
 
 List *
 strata_registry_columns(int model_id)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 	StrataRows *rows;
-	List	   *columns = NIL;
+	List *columns = NIL;
 
 	strata_args_int4(&args, model_id);
-	rows = strata_base_keeper_query("SELECT name, type, role FROM strata_state.model_column WHERE model_id = $1 ORDER BY position",
-									&args);
+	rows = strata_base_keeper_query(
+		"SELECT name, type, role FROM strata_state.model_column WHERE model_id = $1 ORDER BY position", &args);
 	for (uint64 i = 0; i < rows->count; i++)
 	{
 		StrataColumn *c = palloc0(sizeof(StrataColumn));
@@ -351,13 +351,13 @@ strata_registry_columns(int model_id)
 void
 strata_registry_set_dependencies(int model_id, const List *dependencies)
 {
-	StrataArgs	args = {0};
-	List	   *schemas = NIL;
-	List	   *names = NIL;
-	List	   *vias = NIL;
-	ListCell   *lc;
+	StrataArgs args = {0};
+	List *schemas = NIL;
+	List *names = NIL;
+	List *vias = NIL;
+	ListCell *lc;
 
-	foreach(lc, dependencies)
+	foreach (lc, dependencies)
 	{
 		const StrataDependency *d = lfirst(lc);
 
@@ -370,23 +370,24 @@ strata_registry_set_dependencies(int model_id, const List *dependencies)
 	strata_args_texts(&args, schemas);
 	strata_args_texts(&args, names);
 	strata_args_texts(&args, vias);
-	strata_base_keeper_execute("INSERT INTO strata_state.dependency (model_id, schema_name, relation_name, via)"
-							   " SELECT $1, s, n, min(v) FROM unnest($2::name[], $3::name[], $4) AS u(s, n, v) GROUP BY s, n",
-							   &args);
+	strata_base_keeper_execute(
+		"INSERT INTO strata_state.dependency (model_id, schema_name, relation_name, via)"
+		" SELECT $1, s, n, min(v) FROM unnest($2::name[], $3::name[], $4) AS u(s, n, v) GROUP BY s, n",
+		&args);
 }
 
 void
 strata_registry_set_lineage(int model_id, const List *edges)
 {
-	StrataArgs	args = {0};
-	List	   *columns = NIL;
-	List	   *schemas = NIL;
-	List	   *names = NIL;
-	List	   *sources = NIL;
-	List	   *kinds = NIL;
-	ListCell   *lc;
+	StrataArgs args = {0};
+	List *columns = NIL;
+	List *schemas = NIL;
+	List *names = NIL;
+	List *sources = NIL;
+	List *kinds = NIL;
+	ListCell *lc;
 
-	foreach(lc, edges)
+	foreach (lc, edges)
 	{
 		const StrataLineageRow *e = lfirst(lc);
 
@@ -403,18 +404,19 @@ strata_registry_set_lineage(int model_id, const List *edges)
 	strata_args_texts(&args, names);
 	strata_args_texts(&args, sources);
 	strata_args_texts(&args, kinds);
-	strata_base_keeper_execute("INSERT INTO strata_state.edge (model_id, column_name, schema_name, relation_name, source_column, kind)"
-							   " SELECT $1, nullif(c, '')::name, s, n, sc, k"
-							   " FROM unnest($2, $3::name[], $4::name[], $5::name[], $6) AS u(c, s, n, sc, k)"
-							   " ON CONFLICT DO NOTHING",
-							   &args);
+	strata_base_keeper_execute(
+		"INSERT INTO strata_state.edge (model_id, column_name, schema_name, relation_name, source_column, kind)"
+		" SELECT $1, nullif(c, '')::name, s, n, sc, k"
+		" FROM unnest($2, $3::name[], $4::name[], $5::name[], $6) AS u(c, s, n, sc, k)"
+		" ON CONFLICT DO NOTHING",
+		&args);
 }
 
 void
 strata_registry_set_state(int model_id, int applied_version, TimestampTz refreshed_at, bool changed, int64 row_count,
 						  int64 run_id)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 
 	strata_args_int4(&args, model_id);
 	strata_args_int4(&args, applied_version);
@@ -431,7 +433,7 @@ strata_registry_set_state(int model_id, int applied_version, TimestampTz refresh
 void
 strata_registry_set_backfill(int model_id, const List *columns)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 
 	strata_args_int4(&args, model_id);
 	strata_args_texts(&args, columns);
@@ -441,16 +443,17 @@ strata_registry_set_backfill(int model_id, const List *columns)
 List *
 strata_registry_backfill(int model_id)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 
 	strata_args_int4(&args, model_id);
-	return strata_rows_texts(strata_base_keeper_query("SELECT backfill FROM strata_state.model WHERE id = $1", &args), 0, 1);
+	return strata_rows_texts(strata_base_keeper_query("SELECT backfill FROM strata_state.model WHERE id = $1", &args),
+							 0, 1);
 }
 
 List *
 strata_registry_dependents(const char *schema, const char *name)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 
 	strata_args_text(&args, schema);
 	strata_args_text(&args, name);
@@ -466,15 +469,16 @@ strata_registry_rename(const char *schema, const char *name, const char *new_sch
 
 	for (int i = 0; i < (int) lengthof(tables); i++)
 	{
-		StrataArgs	args = {0};
+		StrataArgs args = {0};
 
 		strata_args_text(&args, schema);
 		strata_args_text(&args, name);
 		strata_args_text(&args, new_schema);
 		strata_args_text(&args, new_name);
-		strata_base_keeper_execute(psprintf("UPDATE strata_state.%s SET schema_name = $3::name, relation_name = $4::name"
-											" WHERE schema_name = $1::name AND relation_name = $2::name",
-											tables[i]),
-								   &args);
+		strata_base_keeper_execute(
+			psprintf("UPDATE strata_state.%s SET schema_name = $3::name, relation_name = $4::name"
+					 " WHERE schema_name = $1::name AND relation_name = $2::name",
+					 tables[i]),
+			&args);
 	}
 }

@@ -16,64 +16,64 @@ typedef enum StrataLayer
 
 typedef struct StrataColumn
 {
-	char	   *name;
-	char	   *type;			/* format_type with typmod */
-	char	   *role;			/* key, history, fixed, overwrite, surrogate key, dimension key, grain, valid time, attribute */
+	char *name;
+	char *type; /* format_type with typmod */
+	char *role; /* key, history, fixed, overwrite, surrogate key, dimension key, grain, valid time, attribute */
 } StrataColumn;
 
 typedef struct StrataDependency
 {
-	char	   *schema;
-	char	   *name;
-	char	   *via;			/* query | dimension */
-	int			model_id;		/* 0: not a model */
+	char *schema;
+	char *name;
+	char *via;    /* query | dimension */
+	int model_id; /* 0: not a model */
 } StrataDependency;
 
 typedef struct StrataLineageRow
 {
-	char	   *column;			/* NULL: decides rows */
-	char	   *schema;
-	char	   *relation;
-	char	   *source_column;
-	char	   *kind;
+	char *column; /* NULL: decides rows */
+	char *schema;
+	char *relation;
+	char *source_column;
+	char *kind;
 } StrataLineageRow;
 
 typedef struct StrataModel
 {
-	int			id;
-	char	   *schema;
-	char	   *name;
-	char	   *label;			/* schema.name, quoted: for SQL and for messages */
+	int id;
+	char *schema;
+	char *name;
+	char *label; /* schema.name, quoted: for SQL and for messages */
 	StrataLayer layer;
-	char	   *kind;			/* view | table | date */
-	char	   *query;			/* as the user wrote it */
-	Jsonb	   *options;
-	char	   *refresh;		/* auto | full */
-	char	   *hash;
-	char	   *search_path;
+	char *kind;  /* view | table | date */
+	char *query; /* as the user wrote it */
+	Jsonb *options;
+	char *refresh; /* auto | full */
+	char *hash;
+	char *search_path;
 	StrataSettings settings;
-	char	   *description;
-	List	   *tags;			/* char * */
-	Jsonb	   *column_comments;
-	bool		time_dependent;
-	int			version;
-	int			applied_version;	/* 0: never built */
-	char	   *pending;
-	TimestampTz refreshed_at;	/* 0: never */
+	char *description;
+	List *tags; /* char * */
+	Jsonb *column_comments;
+	bool time_dependent;
+	int version;
+	int applied_version; /* 0: never built */
+	char *pending;
+	TimestampTz refreshed_at; /* 0: never */
 	TimestampTz changed_at;
-	int64		row_count;		/* -1: unknown */
-	List	   *dependencies;	/* StrataDependency *; loaded with the model */
-	Oid			relid;			/* target; InvalidOid when it does not exist */
-	Oid			owner;			/* the target's owner */
-	char	   *query_view;		/* strata_state.m<id>_query, quoted */
+	int64 row_count;    /* -1: unknown */
+	List *dependencies; /* StrataDependency *; loaded with the model */
+	Oid relid;          /* target; InvalidOid when it does not exist */
+	Oid owner;          /* the target's owner */
+	char *query_view;   /* strata_state.m<id>_query, quoted */
 } StrataModel;
 
 extern const char *strata_registry_layer_name(StrataLayer layer);
 
 /* All models, ordered by id; or those the condition of a caller selects. Dependencies are filled. */
 extern List *strata_registry_models(void);
-extern StrataModel *strata_registry_model_by_id(int id);	/* NULL when absent */
-extern StrataModel *strata_registry_find(const char *schema, const char *name);	/* NULL when absent */
+extern StrataModel *strata_registry_model_by_id(int id);                        /* NULL when absent */
+extern StrataModel *strata_registry_find(const char *schema, const char *name); /* NULL when absent */
 /* By a user's text (schema.name, or name alone when only one model has it); error with suggestions when absent. */
 extern StrataModel *strata_registry_get(const char *text, const char *argument);
 /* Error unless the caller has the rights of the model's owner. */
@@ -82,21 +82,21 @@ extern void strata_registry_require_owner(const StrataModel *model, const char *
 extern bool strata_registry_lock(int model_id, bool wait);
 
 /* Writes; all as the keeper. insert gives the new id. */
-extern int	strata_registry_insert(const StrataModel *model);
-extern void strata_registry_update_definition(const StrataModel *model);	/* version + 1, pending */
+extern int strata_registry_insert(const StrataModel *model);
+extern void strata_registry_update_definition(const StrataModel *model); /* version + 1, pending */
 extern void strata_registry_delete(int model_id);
-extern void strata_registry_set_columns(int model_id, const List *columns);	/* StrataColumn * */
+extern void strata_registry_set_columns(int model_id, const List *columns); /* StrataColumn * */
 extern List *strata_registry_columns(int model_id);
 extern void strata_registry_set_dependencies(int model_id, const List *dependencies);
-extern void strata_registry_set_lineage(int model_id, const List *rows);	/* StrataLineageRow * */
-extern void strata_registry_set_state(int model_id, int applied_version, TimestampTz refreshed_at, bool changed, int64 row_count,
-									  int64 run_id);
+extern void strata_registry_set_lineage(int model_id, const List *rows); /* StrataLineageRow * */
+extern void strata_registry_set_state(int model_id, int applied_version, TimestampTz refreshed_at, bool changed,
+									  int64 row_count, int64 run_id);
 /* Columns whose values the next refresh fills in place, without making versions of it. */
 extern void strata_registry_set_backfill(int model_id, const List *columns);
 extern List *strata_registry_backfill(int model_id);
-extern List *strata_registry_dependents(const char *schema, const char *name);	/* models that read it: StrataModel * */
+extern List *strata_registry_dependents(const char *schema, const char *name); /* models that read it: StrataModel * */
 extern void strata_registry_rename(const char *schema, const char *name, const char *new_schema, const char *new_name);
 
-extern char *strata_registry_state_relation(int model_id, const char *suffix);	/* strata_state.m<id>_<suffix>, quoted */
+extern char *strata_registry_state_relation(int model_id, const char *suffix); /* strata_state.m<id>_<suffix>, quoted */
 
-#endif							/* STRATA_REGISTRY_H */
+#endif /* STRATA_REGISTRY_H */

@@ -29,10 +29,10 @@ by_id(const ListCell *a, const ListCell *b)
 static void
 lock_models(const List *steps, bool wait)
 {
-	List	   *ids = NIL;
-	ListCell   *lc;
+	List *ids = NIL;
+	ListCell *lc;
 
-	foreach(lc, steps)
+	foreach (lc, steps)
 	{
 		StrataModel *m = ((StrataPlanStep *) lfirst(lc))->model;
 
@@ -40,23 +40,23 @@ lock_models(const List *steps, bool wait)
 		ids = list_concat_unique_int(ids, strata_layers_also_written(m));
 	}
 	list_sort(ids, by_id);
-	foreach(lc, ids)
+	foreach (lc, ids)
 	{
 		StrataModel *m;
 
 		if (strata_registry_lock(lfirst_int(lc), wait))
 			continue;
 		m = strata_registry_model_by_id(lfirst_int(lc));
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE), errmsg("model %s is being refreshed by another session", m ? m->label : "(dropped)"),
-				 errhint("Run it again later, or with wait => true.")));
+		ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+						errmsg("model %s is being refreshed by another session", m ? m->label : "(dropped)"),
+						errhint("Run it again later, or with wait => true.")));
 	}
 }
 
 static double
 elapsed_ms(instr_time start)
 {
-	instr_time	now;
+	instr_time now;
 
 	INSTR_TIME_SET_CURRENT(now);
 	INSTR_TIME_SUBTRACT(now, start);
@@ -70,7 +70,7 @@ elapsed_ms(instr_time start)
 static void
 check_not_overtaken(const StrataModel *model, Snapshot snapshot)
 {
-	StrataArgs	args = {0};
+	StrataArgs args = {0};
 	StrataIdentity saved;
 
 	if (!IsolationUsesXactSnapshot())
@@ -86,7 +86,7 @@ run_step(Run *run, RunStep *step)
 {
 	StrataRefresh refresh = {run->snapshot, run->request.as_of, run->request.full_rebuild, run->request.confirm_shrink};
 	StrataModel *model = step->plan->model;
-	instr_time	start;
+	instr_time start;
 	StrataDeltaCounts *c = &step->result.counts;
 	ErrorContextCallback context;
 
@@ -113,9 +113,9 @@ runs_error_context(void *arg)
 static void
 count_failures(Run *run, RunStep *step)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, step->outcomes)
+	foreach (lc, step->outcomes)
 	{
 		StrataCheckOutcome *o = lfirst(lc);
 
@@ -130,12 +130,12 @@ count_failures(Run *run, RunStep *step)
 Run *
 runs_execute(const RunRequest *request)
 {
-	Run		   *run = palloc0(sizeof(Run));
-	List	   *plan = strata_plan_make(request->models, request->exclude, request->full_rebuild);
-	ListCell   *lc;
+	Run *run = palloc0(sizeof(Run));
+	List *plan = strata_plan_make(request->models, request->exclude, request->full_rebuild);
+	ListCell *lc;
 
 	run->request = *request;
-	foreach(lc, plan)
+	foreach (lc, plan)
 		strata_registry_require_owner(((StrataPlanStep *) lfirst(lc))->model, "refresh");
 	lock_models(plan, request->wait);
 	/* what was waited for may have changed definitions: choose again, now that they stand still */
@@ -145,9 +145,9 @@ runs_execute(const RunRequest *request)
 		run->request.as_of = GetCurrentTimestamp();
 	CommandCounterIncrement();
 	run->snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	foreach(lc, plan)
+	foreach (lc, plan)
 	{
-		RunStep    *step = palloc0(sizeof(RunStep));
+		RunStep *step = palloc0(sizeof(RunStep));
 		MemoryContext context;
 
 		CHECK_FOR_INTERRUPTS();
@@ -166,13 +166,13 @@ runs_execute(const RunRequest *request)
 char *
 runs_check_summary(const RunStep *step)
 {
-	int			passed = 0;
-	int			warned = 0;
-	int			failed = 0;
-	ListCell   *lc;
+	int passed = 0;
+	int warned = 0;
+	int failed = 0;
+	ListCell *lc;
 	StringInfoData buf;
 
-	foreach(lc, step->outcomes)
+	foreach (lc, step->outcomes)
 	{
 		const char *status = ((StrataCheckOutcome *) lfirst(lc))->status;
 
@@ -198,16 +198,16 @@ char *
 runs_failure_detail(const Run *run)
 {
 	StringInfoData buf;
-	ListCell   *lc;
-	int			shown = 0;
+	ListCell *lc;
+	int shown = 0;
 
 	initStringInfo(&buf);
-	foreach(lc, run->steps)
+	foreach (lc, run->steps)
 	{
-		RunStep    *step = lfirst(lc);
-		ListCell   *lc2;
+		RunStep *step = lfirst(lc);
+		ListCell *lc2;
 
-		foreach(lc2, step->outcomes)
+		foreach (lc2, step->outcomes)
 		{
 			StrataCheckOutcome *o = lfirst(lc2);
 
@@ -219,9 +219,10 @@ runs_failure_detail(const Run *run)
 							 o->message ? o->message : psprintf(INT64_FORMAT " rows", o->failures));
 			if (o->sample)
 			{
-				char	   *rows = JsonbToCString(NULL, &o->sample->root, VARSIZE(o->sample));
+				char *rows = JsonbToCString(NULL, &o->sample->root, VARSIZE(o->sample));
 
-				appendStringInfo(&buf, "; rows: %s%s", pnstrdup(rows, pg_mbcliplen(rows, strlen(rows), 400)), strlen(rows) > 400 ? "..." : "");
+				appendStringInfo(&buf, "; rows: %s%s", pnstrdup(rows, pg_mbcliplen(rows, strlen(rows), 400)),
+								 strlen(rows) > 400 ? "..." : "");
 			}
 		}
 	}

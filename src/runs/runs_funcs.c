@@ -36,7 +36,8 @@ count_or_null(int64 count, bool *isnull)
 static Datum
 ms_datum(double ms)
 {
-	return DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf("%.1f", ms)), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+	return DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf("%.1f", ms)), ObjectIdGetDatum(InvalidOid),
+							   Int32GetDatum(-1));
 }
 
 static bool
@@ -47,29 +48,39 @@ is_view(const RunStep *step)
 
 /* ---- recording ---- */
 
-static int64
-record(Run *run, bool published, const char *message)
+static void
+record(int64 id, Run *run, bool published, const char *message)
 {
-	int64		id = strata_runlog_start("refresh", run->request.models, run->request.as_of);
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, run->steps)
+	foreach (lc, run->steps)
 	{
-		RunStep    *step = lfirst(lc);
+		RunStep *step = lfirst(lc);
 		StrataModel *m = step->plan->model;
 		StrataDeltaCounts *c = &step->result.counts;
-		bool		view = is_view(step);
-		StrataStep	row = {foreach_current_index(lc) + 1, m->id, m->label, strata_registry_layer_name(m->layer), step->plan->action,
-			step->plan->reason, step->status, view ? -1 : c->rows_in, view ? -1 : c->inserted, view ? -1 : c->updated,
-		view ? -1 : c->deleted, step->result.rejected, step->ms, step->message};
+		bool view = is_view(step);
+		StrataStep row = {foreach_current_index(lc) + 1,
+						  m->id,
+						  m->label,
+						  strata_registry_layer_name(m->layer),
+						  step->plan->action,
+						  step->plan->reason,
+						  step->status,
+						  view ? -1 : c->rows_in,
+						  view ? -1 : c->inserted,
+						  view ? -1 : c->updated,
+						  view ? -1 : c->deleted,
+						  step->result.rejected,
+						  step->ms,
+						  step->message};
 
 		strata_runlog_step(id, &row);
 		strata_checks_record(id, step->outcomes, run->request.as_of);
 		if (published)
-			strata_registry_set_state(m->id, m->version, run->request.as_of, c->inserted + c->updated + c->deleted > 0, step->result.row_count, id);
+			strata_registry_set_state(m->id, m->version, run->request.as_of, c->inserted + c->updated + c->deleted > 0,
+									  step->result.row_count, id);
 	}
 	strata_runlog_finish(id, message == NULL ? "succeeded" : "failed", message);
-	return id;
 }
 
 /* ---- running aside ---- */
@@ -83,7 +94,7 @@ execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error,
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	Run		   *volatile run = NULL;
+	Run *volatile run = NULL;
 
 	*error = NULL;
 	*kept = false;
@@ -111,7 +122,8 @@ execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error,
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
 		/* a cancel or a lost server is not the models' failure */
-		if ((*error)->sqlerrcode == ERRCODE_QUERY_CANCELED || ERRCODE_TO_CATEGORY((*error)->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		if ((*error)->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			ERRCODE_TO_CATEGORY((*error)->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
 			ReThrowError(*error);
 	}
 	PG_END_TRY();
@@ -121,11 +133,14 @@ execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error,
 static void
 raise_failed_checks(const Run *run)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_CHECK_VIOLATION),
-			 errmsg_plural("%d check failed; nothing was published", "%d checks failed; nothing was published", run->failed_checks, run->failed_checks),
-			 errdetail("%s", runs_failure_detail(run)),
-			 errhint("Correct the rows, or see them all with strata.refresh(..., on_error => 'record') and strata.check_results.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_CHECK_VIOLATION),
+		 errmsg_plural("%d check failed; nothing was published", "%d checks failed; nothing was published",
+					   run->failed_checks, run->failed_checks),
+		 errdetail("%s", runs_failure_detail(run)),
+		 errhint(
+			 "Correct the rows, or see them all with strata.refresh(..., on_error => 'record') and strata.check_results.")));
 }
 
 /* ---- refresh ---- */
@@ -133,11 +148,11 @@ raise_failed_checks(const Run *run)
 static void
 put_refresh_row(ReturnSetInfo *set, int number, RunStep *step)
 {
-	Datum		values[13];
-	bool		nulls[13] = {false};
+	Datum values[13];
+	bool nulls[13] = {false};
 	StrataModel *m = step->plan->model;
 	StrataDeltaCounts *c = &step->result.counts;
-	bool		view = is_view(step);
+	bool view = is_view(step);
 
 	values[0] = Int32GetDatum(number);
 	values[1] = text_or_null(m->label, &nulls[1]);
@@ -158,7 +173,7 @@ put_refresh_row(ReturnSetInfo *set, int number, RunStep *step)
 static RunRequest
 read_request(FunctionCallInfo fcinfo, int as_of_arg)
 {
-	RunRequest	r = {0};
+	RunRequest r = {0};
 
 	r.models = PG_ARGISNULL(0) ? "*" : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	r.exclude = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -167,9 +182,8 @@ read_request(FunctionCallInfo fcinfo, int as_of_arg)
 	{
 		r.as_of = PG_GETARG_TIMESTAMPTZ(as_of_arg);
 		if (TIMESTAMP_NOT_FINITE(r.as_of))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("as_of must be a finite time"),
-					 errhint("Leave it out to run as of now.")));
+			ereport(ERROR, (errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE), errmsg("as_of must be a finite time"),
+							errhint("Leave it out to run as of now.")));
 	}
 	return r;
 }
@@ -178,27 +192,31 @@ read_request(FunctionCallInfo fcinfo, int as_of_arg)
 Datum
 strata_refresh(PG_FUNCTION_ARGS)
 {
-	RunRequest	request = read_request(fcinfo, 2);
-	char	   *on_error = PG_ARGISNULL(6) ? pstrdup("raise") : text_to_cstring(PG_GETARG_TEXT_PP(6));
-	Run		   *run;
-	ErrorData  *error = NULL;
-	bool		kept = true;
-	ListCell   *lc;
+	RunRequest request = read_request(fcinfo, 2);
+	char *on_error = PG_ARGISNULL(6) ? pstrdup("raise") : text_to_cstring(PG_GETARG_TEXT_PP(6));
+	Run *run;
+	ErrorData *error = NULL;
+	bool kept = true;
+	int64 id;
+	ListCell *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
 	request.full_rebuild = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
 	request.confirm_shrink = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
 	request.wait = PG_ARGISNULL(5) || PG_GETARG_BOOL(5);
 	if (strcmp(on_error, "raise") != 0 && strcmp(on_error, "record") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("on_error is \"%s\"", on_error),
-				 errhint("It is 'raise' (an error, everything rolled back) or 'record' (rolled back, and the failed run kept in strata.runs).")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("on_error is \"%s\"", on_error),
+			 errhint(
+				 "It is 'raise' (an error, everything rolled back) or 'record' (rolled back, and the failed run kept in strata.runs).")));
+	id = strata_runlog_start("refresh", request.models, request.as_of);
 	if (strcmp(on_error, "raise") == 0)
 	{
 		run = runs_execute(&request);
 		if (run->failed_checks > 0)
 			raise_failed_checks(run);
-		record(run, true, NULL);
+		record(id, run, true, NULL);
 	}
 	else
 	{
@@ -208,12 +226,13 @@ strata_refresh(PG_FUNCTION_ARGS)
 			run = palloc0(sizeof(Run));
 			run->request = request;
 		}
-		record(run, kept, error ? error->message : kept ? NULL : psprintf("%d failed checks", run->failed_checks));
+		record(id, run, kept, error ? error->message : kept ? NULL : psprintf("%d failed checks", run->failed_checks));
 		if (error)
-			ereport(WARNING, (errcode(error->sqlerrcode), errmsg("the run failed: %s", error->message),
-							  error->detail ? errdetail("%s", error->detail) : 0, error->hint ? errhint("%s", error->hint) : 0));
+			ereport(WARNING,
+					(errcode(error->sqlerrcode), errmsg("the run failed: %s", error->message),
+					 error->detail ? errdetail("%s", error->detail) : 0, error->hint ? errhint("%s", error->hint) : 0));
 	}
-	foreach(lc, run->steps)
+	foreach (lc, run->steps)
 		put_refresh_row((ReturnSetInfo *) fcinfo->resultinfo, foreach_current_index(lc) + 1, lfirst(lc));
 	return (Datum) 0;
 }
@@ -223,10 +242,10 @@ strata_refresh(PG_FUNCTION_ARGS)
 static void
 put_plan_row(ReturnSetInfo *set, StrataPlanStep *plan, RunStep *step)
 {
-	Datum		values[12];
-	bool		nulls[12] = {false};
+	Datum values[12];
+	bool nulls[12] = {false};
 	StrataModel *m = plan->model;
-	bool		known = step != NULL && !is_view(step);
+	bool known = step != NULL && !is_view(step);
 
 	values[0] = Int32GetDatum(plan->step);
 	values[1] = text_or_null(m->label, &nulls[1]);
@@ -248,26 +267,26 @@ put_plan_row(ReturnSetInfo *set, StrataPlanStep *plan, RunStep *step)
 Datum
 strata_plan(PG_FUNCTION_ARGS)
 {
-	RunRequest	request = read_request(fcinfo, 3);
-	bool		data = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
+	RunRequest request = read_request(fcinfo, 3);
+	bool data = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
 	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
-	ListCell   *lc;
+	ListCell *lc;
 
 	InitMaterializedSRF(fcinfo, 0);
 	if (data)
 	{
-		ErrorData  *error;
-		bool		kept;
-		Run		   *run = execute_aside(&request, false, &error, &kept);
+		ErrorData *error;
+		bool kept;
+		Run *run = execute_aside(&request, false, &error, &kept);
 
 		if (error)
 			ReThrowError(error);
-		foreach(lc, run->steps)
+		foreach (lc, run->steps)
 			put_plan_row(set, ((RunStep *) lfirst(lc))->plan, lfirst(lc));
 	}
 	else
 	{
-		foreach(lc, strata_plan_make(request.models, request.exclude, false))
+		foreach (lc, strata_plan_make(request.models, request.exclude, false))
 			put_plan_row(set, lfirst(lc), NULL);
 	}
 	return (Datum) 0;

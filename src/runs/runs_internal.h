@@ -9,9 +9,9 @@ typedef struct RunRequest
 	const char *models;
 	const char *exclude;
 	TimestampTz as_of;
-	bool		full_rebuild;
-	bool		confirm_shrink;
-	bool		wait;
+	bool full_rebuild;
+	bool confirm_shrink;
+	bool wait;
 } RunRequest;
 
 /* What became of one step. */
@@ -19,18 +19,18 @@ typedef struct RunStep
 {
 	StrataPlanStep *plan;
 	StrataRefreshResult result;
-	List	   *outcomes;		/* StrataCheckOutcome * */
-	const char *status;			/* succeeded | unchanged | failed | skipped */
-	double		ms;
-	char	   *message;
+	List *outcomes;     /* StrataCheckOutcome * */
+	const char *status; /* succeeded | unchanged | failed | skipped */
+	double ms;
+	char *message;
 } RunStep;
 
 typedef struct Run
 {
-	RunRequest	request;
-	Snapshot	snapshot;
-	List	   *steps;			/* RunStep * */
-	int			failed_checks;	/* of severity error */
+	RunRequest request;
+	Snapshot snapshot;
+	List *steps;       /* RunStep * */
+	int failed_checks; /* of severity error */
 } Run;
 
 extern void runs_error_context(void *arg);
