@@ -9,6 +9,8 @@
 
 #include "postgres.h"
 
+#include "base/compat.h"
+
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"

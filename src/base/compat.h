@@ -56,6 +56,10 @@
 #else
 #define STRATA_HAS_NOT_ENFORCED false
 #define STRATA_FOREIGN_KEY_UNCHECKED " NOT VALID"
+
+/* 18 dropped this suffix for a prefix. */
+#if PG_VERSION_NUM >= 180000
+#define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
 #endif /* STRATA_BASE_COMPAT_H */
