@@ -56,6 +56,7 @@
 #else
 #define STRATA_HAS_NOT_ENFORCED false
 #define STRATA_FOREIGN_KEY_UNCHECKED " NOT VALID"
+#endif
 
 /* 18 dropped this suffix for a prefix. */
 #if PG_VERSION_NUM >= 180000
