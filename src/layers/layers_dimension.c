@@ -187,7 +187,7 @@ exclusion(const Definition *def, const List *key, Oid type)
 	ListCell *lc;
 
 	initStringInfo(&buf);
-	appendStringInfoString(&buf, ", CONSTRAINT no_overlap EXCLUDE USING gist (");
+	appendStringInfoString(&buf, ", EXCLUDE USING gist (");
 	foreach (lc, key)
 	{
 		QueryColumn *c = layers_find_column(def->query_columns, lfirst(lc));
