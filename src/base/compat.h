@@ -63,4 +63,22 @@
 #define pg_attribute_noreturn() __attribute__((noreturn))
 #endif
 
+/* Of utils/datetime.h, which the caller includes: does a field name a time zone by an abbreviation? */
+#if PG_VERSION_NUM >= 160000
+#define strata_is_zone_abbreviation(i, token)                                                             \
+	({                                                                                                    \
+		int type_, offset_;                                                                               \
+		pg_tz *zone_;                                                                                     \
+		DateTimeErrorExtra extra_;                                                                        \
+		DecodeTimezoneAbbrev(i, token, &type_, &offset_, &zone_, &extra_) != 0 || type_ != UNKNOWN_FIELD; \
+	})
+#else
+#define strata_is_zone_abbreviation(i, token)                              \
+	({                                                                     \
+		int offset_;                                                       \
+		pg_tz *zone_;                                                      \
+		DecodeTimezoneAbbrev(i, token, &offset_, &zone_) != UNKNOWN_FIELD; \
+	})
+#endif
+
 #endif /* STRATA_BASE_COMPAT_H */

@@ -67,7 +67,7 @@ reason_of(const ErrorData *error)
 	{
 		int kept = pg_mbcliplen(reason, len, MAX_REASON - 3);
 
-		strcpy(reason + kept, "...");
+		memcpy(reason + kept, "...", sizeof("..."));
 	}
 	return reason;
 }

@@ -11,8 +11,10 @@
 #include "fmgr.h"
 #include "nodes/execnodes.h"
 #include "nodes/primnodes.h"
+#include "utils/datetime.h"
 
 typedef struct StrataCast StrataCast;
+typedef struct StrataCastWords StrataCastWords;
 
 /*
  * Converts a NUL-terminated string without ever throwing on bad data: false
@@ -38,9 +40,10 @@ struct StrataCast
 
 	/* Without subtransaction; NULL: this type needs the guard. */
 	StrataCastParser parse;
-	PGFunction rescale; /* applies typmod, and cannot fail; or NULL */
-	FmgrInfo input;     /* the target's input function, */
-	Oid ioparam;        /* where the parser calls it */
+	PGFunction rescale;             /* applies typmod, and cannot fail; or NULL */
+	FmgrInfo input;                 /* the target's input function, */
+	Oid ioparam;                    /* where the parser calls it */
+	StrataCastWords *unknown_zones; /* words of dates that name no time zone */
 
 	/* Under guard: the explicit cast itself, as an expression over a text. */
 	MemoryContext context; /* holds state and econtext, and nothing else */
@@ -64,6 +67,26 @@ typedef struct StrataCastTraits
 
 extern void strata_cast_inspect_type(Oid type, StrataCastTraits *traits);
 extern void strata_cast_inspect_expr(Node *expr, StrataCastTraits *traits);
+
+/* cast_zones.c */
+
+/* What ParseDateTime leaves; the size of the buffer is part of what it accepts. */
+typedef struct StrataTimeFields
+{
+	char buffer[MAXDATELEN + MAXDATEFIELDS];
+	char *field[MAXDATEFIELDS];
+	int type[MAXDATEFIELDS];
+	int count;
+} StrataTimeFields;
+
+typedef enum StrataTimeVerdict
+{
+	TIME_READ,    /* may be read, or was */
+	TIME_REFUSED, /* the server would refuse it */
+	TIME_ASK      /* only the cast itself knows, which may throw */
+} StrataTimeVerdict;
+
+extern StrataTimeVerdict strata_cast_check_zones(StrataCast *cast, const StrataTimeFields *fields);
 
 /* cast_guard.c */
 extern bool strata_cast_guarded(StrataCast *cast, Datum value, bool isnull, Datum *result, bool *result_isnull,

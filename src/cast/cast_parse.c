@@ -162,6 +162,15 @@ parse_uuid(StrataCast *cast, char *str, Size len, Datum *result)
 
 /* ---- words for what is not a number: numeric and floats take the same ---- */
 
+/* Worth comparing with the words: all begin with n or i. */
+static inline bool
+may_be_special(const char *s)
+{
+	char c = (*s == '+' || *s == '-' ? s[1] : *s) | 0x20;
+
+	return c == 'n' || c == 'i';
+}
+
 /* Reads NaN or an infinity at s; gives where it ends, or NULL. */
 static const char *
 read_special(const char *s, bool *is_nan)
@@ -241,13 +250,18 @@ parse_float4(StrataCast *cast, char *str, Size len, Datum *result)
 #define MAX_DISPLAY_SCALE 16383
 #define DIGITS_PER_WORD 4
 
-/* A scanned number: the digits at `digits` (a point among them) times 10^exponent. */
+/* As many digits fit in an int64, whatever they are. */
+#define SHORT_DIGITS 18
+
+/* What the digits of a number are, seen once. */
 typedef struct ScannedNumber
 {
-	const char *digits; /* the first digit or point after the sign */
-	const char *first;  /* the first digit that is not 0; NULL: zero */
-	int weight;         /* of that digit: 0 units, 1 tens, -1 tenths */
-	int scale;          /* digits after the point */
+	const char *first; /* the first digit that is not 0; NULL: zero */
+	int weight;        /* of that digit: 0 units, 1 tens, -1 tenths */
+	int scale;         /* digits after the point */
+	bool is_short;     /* has no exponent and few digits, which are: */
+	int digits;        /* so many, */
+	int64 value;       /* together this, without the point and with the sign */
 } ScannedNumber;
 
 /* Reads digits, point and exponent; gives where they end, or NULL. */
@@ -258,10 +272,11 @@ scan_number(const char *s, ScannedNumber *number)
 	int position = 0; /* digits read */
 	int first_position = 0;
 	bool have_point = false;
+	bool negative = *s == '-';
+	int64 value = 0;
 
 	if (*s == '+' || *s == '-')
 		s++;
-	number->digits = s;
 	number->first = NULL;
 	if (!isdigit((unsigned char) (*s == '.' ? s[1] : *s)))
 		return NULL;
@@ -280,6 +295,8 @@ scan_number(const char *s, ScannedNumber *number)
 				number->first = s;
 				first_position = position;
 			}
+			if (position < SHORT_DIGITS)
+				value = value * 10 + (*s - '0');
 			position++;
 			if (!have_point)
 				before++;
@@ -287,6 +304,9 @@ scan_number(const char *s, ScannedNumber *number)
 		else
 			break;
 	}
+	number->digits = position;
+	number->is_short = position <= SHORT_DIGITS;
+	number->value = negative ? -value : value;
 	number->scale = position - before;
 	number->weight = before - 1 - first_position;
 
@@ -298,6 +318,7 @@ scan_number(const char *s, ScannedNumber *number)
 		if (end == s + 1 || exponent >= INT_MAX / 2 || exponent <= -(INT_MAX / 2))
 			return NULL;
 		s = end;
+		number->is_short = false;
 		number->weight += (int) exponent;
 		number->scale = Max(number->scale - (int) exponent, 0);
 	}
@@ -323,13 +344,31 @@ rounds_up_over(const ScannedNumber *number, int count)
 	return *s >= '5' && *s <= '9';
 }
 
+/* As numeric_typmod_precision() and numeric_typmod_scale() of the server unpack it. */
+static inline int
+precision_of(int32 typmod)
+{
+	return ((typmod - VARHDRSZ) >> 16) & 0xffff;
+}
+
+static inline int
+scale_of(int32 typmod)
+{
+	return (((typmod - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
+}
+
+static inline bool
+has_typmod(const StrataCast *cast)
+{
+	return cast->typmod >= (int32) VARHDRSZ;
+}
+
 /* Would numeric_in, or rounding to the type modifier after it, overflow? */
 static bool
-number_overflows(const ScannedNumber *number, int32 typmod)
+number_overflows(const StrataCast *cast, const ScannedNumber *number)
 {
 	int word_weight;
 	int precision;
-	int scale;
 	int excess;
 
 	if (number->scale > MAX_DISPLAY_SCALE)
@@ -340,14 +379,36 @@ number_overflows(const ScannedNumber *number, int32 typmod)
 									  : -((-number->weight + DIGITS_PER_WORD - 1) / DIGITS_PER_WORD);
 	if (word_weight < PG_INT16_MIN || word_weight > PG_INT16_MAX)
 		return true;
-	if (typmod < (int32) VARHDRSZ)
+	if (!has_typmod(cast))
 		return false;
-
-	/* as numeric_typmod_precision() and numeric_typmod_scale() unpack it */
-	precision = ((typmod - VARHDRSZ) >> 16) & 0xffff;
-	scale = (((typmod - VARHDRSZ) & 0x7ff) ^ 1024) - 1024;
-	excess = number->weight + 1 - (precision - scale);
+	precision = precision_of(cast->typmod);
+	excess = number->weight + 1 - (precision - scale_of(cast->typmod));
 	return excess > 0 || (excess == 0 && rounds_up_over(number, precision));
+}
+
+/*
+ * Makes the numeric of a short number that needs no rounding from its digits,
+ * which costs less than having numeric_in read them again.
+ */
+static bool
+make_short_number(const StrataCast *cast, const ScannedNumber *number, Datum *result)
+{
+	int64 value = number->value;
+	int scale = number->scale;
+
+	if (!number->is_short)
+		return false;
+	if (has_typmod(cast))
+	{
+		int wanted = scale_of(cast->typmod);
+
+		if (wanted < scale || number->digits + wanted - scale > SHORT_DIGITS)
+			return false;
+		for (; scale < wanted; scale++)
+			value *= 10;
+	}
+	*result = NumericGetDatum(int64_div_fast_to_numeric(value, scale));
+	return true;
 }
 
 static bool
@@ -355,25 +416,25 @@ parse_numeric(StrataCast *cast, char *str, Size len, Datum *result)
 {
 	const char *s = skip_space(str);
 	bool is_nan;
-	const char *end = isdigit((unsigned char) *s) ? NULL : read_special(s, &is_nan);
+	const char *end = may_be_special(s) ? read_special(s, &is_nan) : NULL;
+	ScannedNumber number = {0};
 
 	if (end)
 	{
-		if (!is_nan && cast->typmod >= (int32) VARHDRSZ)
+		if (!is_nan && has_typmod(cast))
 			return false;
 	}
 	else
 	{
-		ScannedNumber number;
-
 		end = scan_number(s, &number);
-		if (end == NULL || number_overflows(&number, cast->typmod))
+		if (end == NULL || number_overflows(cast, &number))
 			return false;
 	}
 	if (*skip_space(end) != '\0')
 		return false;
-	*result = DirectFunctionCall3(numeric_in, CStringGetDatum(str), ObjectIdGetDatum(InvalidOid),
-								  Int32GetDatum(cast->typmod));
+	if (!make_short_number(cast, &number, result))
+		*result = DirectFunctionCall3(numeric_in, CStringGetDatum(str), ObjectIdGetDatum(InvalidOid),
+									  Int32GetDatum(cast->typmod));
 	return true;
 }
 
@@ -387,67 +448,15 @@ typedef struct ScannedTime
 	int tz;
 } ScannedTime;
 
-/* What the fields hold for DecodeDateTime; the work buffer's size is part of what is accepted. */
-typedef struct TimeFields
+static StrataTimeVerdict
+read_time(StrataCast *cast, const char *str, size_t buffer_size, ScannedTime *time)
 {
-	char buffer[MAXDATELEN + MAXDATEFIELDS];
-	char *field[MAXDATEFIELDS];
-	int type[MAXDATEFIELDS];
-	int count;
-} TimeFields;
-
-typedef enum TimeVerdict
-{
-	TIME_READ,    /* decoded */
-	TIME_REFUSED, /* the server would refuse it */
-	TIME_ASK      /* only the guarded cast knows */
-} TimeVerdict;
-
-/*
- * DecodeDateTime returns a code for every error but one: a field with
- * punctuation that starts with a letter and comes after month and day must be a
- * time zone, and an unknown one throws ("2020-01-01 10:00 Europe/Pariss").
- * Such a field is looked at beforehand. If the zone is unknown, the field could
- * still be a date ("jan-08-1999") where month and day are not known yet, and is
- * refused in both places if its first word is no month. After a word, which
- * might be a "t" that introduces a time, it could be something else again.
- */
-static TimeVerdict
-check_zone_names(const TimeFields *fields)
-{
-	for (int i = 1; i < fields->count; i++)
-	{
-		const char *field = fields->field[i];
-		char word[MAXDATELEN + 1];
-		int length = 0;
-		int value;
-		int type;
-
-		if (fields->type[i] != DTK_DATE || isdigit((unsigned char) *field) || pg_tzset(field) != NULL)
-			continue;
-		if (fields->type[i - 1] == DTK_STRING || fields->type[i - 1] == DTK_SPECIAL)
-			return TIME_ASK;
-		while (length < MAXDATELEN && isalpha((unsigned char) field[length]))
-		{
-			word[length] = field[length];
-			length++;
-		}
-		word[length] = '\0';
-		type = DecodeSpecial(i, word, &value);
-		return type == MONTH || type == IGNORE_DTF ? TIME_ASK : TIME_REFUSED;
-	}
-	return TIME_READ;
-}
-
-static TimeVerdict
-read_time(const char *str, size_t buffer_size, ScannedTime *time)
-{
-	TimeFields fields;
-	TimeVerdict verdict;
+	StrataTimeFields fields;
+	StrataTimeVerdict verdict;
 
 	if (ParseDateTime(str, fields.buffer, buffer_size, fields.field, fields.type, MAXDATEFIELDS, &fields.count) != 0)
 		return TIME_REFUSED;
-	verdict = check_zone_names(&fields);
+	verdict = strata_cast_check_zones(cast, &fields);
 	if (verdict != TIME_READ)
 		return verdict;
 	if (DecodeDateTime(fields.field, fields.type, fields.count, &time->dtype, &time->tm, &time->fsec, &time->tz) != 0)
@@ -470,7 +479,7 @@ parse_date(StrataCast *cast, char *str, Size len, Datum *result)
 	ScannedTime time;
 	DateADT date;
 
-	switch (read_time(str, MAXDATELEN + 1, &time))
+	switch (read_time(cast, str, MAXDATELEN + 1, &time))
 	{
 		case TIME_REFUSED:
 			return false;
@@ -512,7 +521,7 @@ parse_instant(StrataCast *cast, const char *str, bool with_zone, Datum *result)
 	ScannedTime time;
 	Timestamp instant;
 
-	switch (read_time(str, MAXDATELEN + MAXDATEFIELDS, &time))
+	switch (read_time(cast, str, MAXDATELEN + MAXDATEFIELDS, &time))
 	{
 		case TIME_REFUSED:
 			return false;

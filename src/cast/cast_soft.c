@@ -8,6 +8,8 @@
 
 #if STRATA_SOFT_ERRORS
 
+#include <ctype.h>
+
 #include "catalog/pg_type.h"
 #include "nodes/miscnodes.h"
 #include "utils/lsyscache.h"
@@ -38,6 +40,36 @@ parse_numeric(StrataCast *cast, char *str, Size len, Datum *result)
 	return InputFunctionCallSafe(&cast->input, str, cast->ioparam, cast->typmod, (Node *) &escontext, result);
 }
 
+/* Letters other than the T and Z of ISO 8601. */
+static bool
+has_words(const char *str)
+{
+	for (; *str; str++)
+	{
+		int letter = *str | 0x20;
+
+		if (letter >= 'a' && letter <= 'z' && letter != 't' && letter != 'z')
+			return true;
+	}
+	return false;
+}
+
+/* Dates and instants, without the search for words that name no time zone. */
+static bool
+parse_time(StrataCast *cast, char *str, Size len, Datum *result)
+{
+	if (has_words(str))
+	{
+		StrataTimeFields fields;
+
+		if (ParseDateTime(str, fields.buffer, sizeof(fields.buffer), fields.field, fields.type, MAXDATEFIELDS,
+						  &fields.count) != 0 ||
+			strata_cast_check_zones(cast, &fields) == TIME_REFUSED)
+			return false;
+	}
+	return parse_input(cast, str, len, result);
+}
+
 bool
 strata_cast_choose_parser(StrataCast *cast, Oid base, MemoryContext context)
 {
@@ -45,7 +77,10 @@ strata_cast_choose_parser(StrataCast *cast, Oid base, MemoryContext context)
 
 	getTypeInputInfo(base, &input, &cast->ioparam);
 	fmgr_info_cxt(input, &cast->input, context);
-	cast->parse = base == NUMERICOID && cast->typmod >= 0 ? parse_numeric : parse_input;
+	if (base == DATEOID || base == TIMESTAMPOID || base == TIMESTAMPTZOID)
+		cast->parse = parse_time;
+	else
+		cast->parse = base == NUMERICOID && cast->typmod >= 0 ? parse_numeric : parse_input;
 	return true;
 }
 
