@@ -27,7 +27,7 @@ INSERT INTO corpus VALUES
     ('a0eebc999c0b4ef8bb6d6bb9bd380a1'), ('a0eebc999c0b4ef8bb6d6bb9bd380a11f'), ('{a0eebc999c0b4ef8bb6d6bb9bd380a11'), ('a0eebc999c0b4ef8bb6d6bb9bd380a11}'),
     ('a0e-ebc999c0b4ef8bb6d6bb9bd380a11'), ('a0eebc999c0b4ef8bb6d6bb9bd380a11-'), (' a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'), ('g0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'), ('a'), ('a0'), ('{'), ('{}'),
     ('2020-01-01'), ('2020-1-1'), ('20200101'), ('200101'), ('2020001'), ('2020.366'), ('2021.366'), ('2020-02-29'), ('2021-02-29'), ('2020-13-01'), ('2020-00-10'), ('2020-01-00'), ('2020-01-32'),
-    ('01/02/2020'), ('31/12/2020'), ('12/31/2020'), ('31/12/20'), ('1/2/3'), ('99-01-02'), ('jan-08-1999'), ('08-jan-1999'), ('8 janvier 1999'), ('January 8, 1999'), ('Fri jan-08-1999'), ('10:00 jan-08-1999'),
+    ('01/02/2020'), ('31/12/2020'), ('12/31/2020'), ('31/12/20'), ('1/2/3'), ('99-01-02'), ('jan-08-1999'), ('08-jan-1999'), ('8 janvier 1999'), ('January 8, 1999'), ('Fri jan-08-1999'), ('10:00 jan-08-1999'), ('CET jan-08-1999'), ('on jan-08-1999'), ('+02 jan-08-1999'), ('+02 jan/08/1999 10:00'),
     ('2020-01-01 jan-08'), ('t jan-08-1999'), ('2020-01-01 t abcdef-03'), ('2020-01-01 abc Foo/Bar'), ('2020-01-01 Foo/Bar'), ('2020-01-01 10:00 Foo/Bar'), ('10:00 Foo/Bar'), ('2020-01-01 10:00 Europe/Pariss'),
     ('2020-01-01 10:00 mar/foo'), ('jan 8 mar/foo'), ('jan 8 10:00 Foo/Bar 1999'), ('jan 8 10:00 Europe/Paris 1999'), ('8 mar/foo'), ('mar/8/1999'), ('10:00 mar/8/1999'), ('2020-01-01 at/8'), ('at/8 2020-01-01'), ('1 at/8/2020'),
     ('2020-01-01 10:00 America/New_York'), ('2020-01-01 10:00 america/new_york'), ('2020-03-29 02:30 Europe/Paris'), ('2020-10-25 02:30'), ('2020-03-29 02:30'), ('2020-01-01 10:00 CET'), ('2020-07-01 10:00 CEST'), ('2020-01-01 10:00 EST5EDT'),
@@ -53,7 +53,7 @@ INSERT INTO corpus SELECT w || v || x FROM corpus, (VALUES (' ', ''), ('', ' '),
 INSERT INTO corpus
 SELECT concat((ARRAY['', '-', '+'])[1 + h1 % 3], left(h1::text || h2, h3 % 12), (ARRAY['', '.', '.'])[1 + h2 % 3],
               left(repeat((ARRAY['9', '4', '5', '0'])[1 + h1 % 4], 5) || h3, h2 % 9), (ARRAY['', '', '', 'e', 'E-'])[1 + h3 % 5], nullif(h1 % 40, 0))
-FROM (SELECT hashint8extended(g, 1) & 2147483647 AS h1, hashint8extended(g, 2) & 2147483647 AS h2, hashint8extended(g, 3) & 2147483647 AS h3 FROM generate_series(1, :corpus_size) g) h;
+FROM (SELECT (hashint8extended(g, 1) & 2147483647)::int AS h1, (hashint8extended(g, 2) & 2147483647)::int AS h2, (hashint8extended(g, 3) & 2147483647)::int AS h3 FROM generate_series(1, :corpus_size) g) h;
 
 -- dates and times: parts in any order
 CREATE VIEW time_parts AS
@@ -63,16 +63,18 @@ SELECT ARRAY['2020-02-29', '31/12/1999', '12-31-99', 'Jan 8 1999', '8-feb-2001',
        ARRAY[' ', ' ', 'T', '', ', ', '/', '  ', ' t '] AS gaps;
 INSERT INTO corpus
 SELECT concat(p[1 + h1 % 3], gaps[1 + h2 % 8], p[1 + (h1 + 1) % 3], gaps[1 + h3 % 8], p[1 + (h1 + 2) % 3], CASE WHEN h1 % 7 = 0 THEN ' BC' END)
-FROM (SELECT hashint8extended(g, 4) & 2147483647 AS h1, hashint8extended(g, 5) & 2147483647 AS h2, hashint8extended(g, 6) & 2147483647 AS h3 FROM generate_series(1, :corpus_size) g) h,
+FROM (SELECT (hashint8extended(g, 4) & 2147483647)::int AS h1, (hashint8extended(g, 5) & 2147483647)::int AS h2, (hashint8extended(g, 6) & 2147483647)::int AS h3 FROM generate_series(1, :corpus_size) g) h,
      time_parts, LATERAL (SELECT ARRAY[days[1 + h1 / 8 % 19], times[1 + h2 / 8 % 16], zones[1 + h3 / 8 % 22]]) s (p);
 
 -- one character of a value changed, removed or added
 INSERT INTO corpus
 SELECT CASE h1 % 3 WHEN 0 THEN overlay(v PLACING c FROM at) WHEN 1 THEN overlay(v PLACING '' FROM at) ELSE overlay(v PLACING c FROM at FOR 0) END
-FROM (SELECT v, hashtextextended(v, 1) & 2147483647 AS h1, hashtextextended(v, 2) & 2147483647 AS h2, hashtextextended(v, 3) & 2147483647 AS h3 FROM corpus WHERE length(v) BETWEEN 1 AND 60) m,
-     LATERAL (SELECT (1 + h2 % length(v))::int, substr('0123456789+-. :/TeExX_,aBé"{}', (1 + h3 % 29)::int, 1)) s (at, c)
+FROM (SELECT v, (hashtextextended(v, 1) & 2147483647)::int AS h1, (hashtextextended(v, 2) & 2147483647)::int AS h2, (hashtextextended(v, 3) & 2147483647)::int AS h3 FROM corpus WHERE length(v) BETWEEN 1 AND 60) m,
+     LATERAL (SELECT 1 + h2 % length(v), substr('0123456789+-. :/TeExX_,aBé"{}', 1 + h3 % 29, 1)) s (at, c)
 LIMIT 2 * :corpus_size;
 ANALYZE corpus;
+-- nothing of it was lost on the way
+SELECT count(*) > 3 * :corpus_size AS large FROM corpus;
 
 CREATE TYPE couleur AS ENUM ('rouge', 'vert');
 CREATE TYPE paire AS (n int, t varchar(3));
@@ -200,11 +202,14 @@ SELECT count(*), count(n) FROM kept;
 
 -- privileges are the caller's, and lack of them is no matter of data
 CREATE ROLE strata_cast_tester;
+CREATE SCHEMA cast_hidden;
 REVOKE EXECUTE ON FUNCTION note(text) FROM PUBLIC;
 GRANT USAGE ON SCHEMA cast_test TO strata_cast_tester;
 SET ROLE strata_cast_tester;
 SELECT strata.try_cast('12', NULL::cast_test.note);
 SELECT strata.try_cast('12', NULL::int) AS anybody;
+SELECT strata.try_cast('cast_hidden.secret', NULL::regclass);
+SELECT strata.try_cast('cast_test.secret', NULL::regclass) AS none, strata.cast_error('cast_test.secret', NULL::regclass) AS why;
 RESET ROLE;
 
 -- ---- no such cast ----
@@ -248,5 +253,5 @@ SELECT v, ST_AsText(strata.try_cast(v, NULL::geometry(Point, 4326))) AS geometry
 FROM unnest('{POINT(1 2), "SRID=4326;POINT(2 3)", "SRID=4326;LINESTRING(2 3, 4 5)"}'::text[]) v;
 
 SET client_min_messages = warning;
-DROP SCHEMA cast_test, cast_gis CASCADE;
+DROP SCHEMA cast_test, cast_hidden, cast_gis CASCADE;
 DROP ROLE strata_cast_tester;
