@@ -168,6 +168,7 @@ BEGIN
         WHEN 'cancel' THEN RAISE query_canceled;
         WHEN 'memory' THEN RAISE out_of_memory;
         WHEN 'table' THEN PERFORM 1 FROM no_such_table;
+        WHEN 'schema' THEN RAISE invalid_schema_name;
         WHEN 'null' THEN RETURN NULL;
         ELSE RETURN row(v::int)::note;
     END CASE;
@@ -181,6 +182,7 @@ SELECT strata.try_cast('raise', NULL::note);
 SELECT strata.try_cast('cancel', NULL::note);
 SELECT strata.try_cast('memory', NULL::note);
 SELECT strata.try_cast('table', NULL::note);
+SELECT strata.try_cast('schema', NULL::note);
 SELECT strata.cast_error('cancel', NULL::note);
 \set VERBOSITY default
 -- and inside an exception block the levels of subtransaction stay right
