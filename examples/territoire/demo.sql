@@ -73,13 +73,15 @@ SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, v
 \echo 'La Faute-sur-Mer before (it merged into L''Aiguillon on 1 January 2022; the warehouse saw it gone in 2023):'
 SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, valid_to
   FROM territoire.dim_commune WHERE code IN ('85001', '85307') ORDER BY code, valid_from;
-CREATE TEMP TABLE cles_avant AS SELECT commune_key, code, valid_from, nom, type FROM territoire.dim_commune;
+CREATE TEMP TABLE avant AS SELECT commune_key, code FROM territoire.dim_commune;
 \set millesime 2022
 \ir charger_millesime.sql
 SELECT * FROM strata.refresh(as_of => '2025-02-01');
 \echo 'La Faute-sur-Mer after: the intervals are split where they should have been:'
 SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, valid_to
   FROM territoire.dim_commune WHERE code IN ('85001', '85307') ORDER BY code, valid_from;
+\echo 'Surrogate keys given before, and those that still stand for the same commune:'
+SELECT count(*) AS before, count(d.commune_key) AS still FROM avant LEFT JOIN territoire.dim_commune d USING (commune_key, code);
 
 \echo '--- 7. The vintage 2026: no commune merged (an election year), some changed name'
 \set millesime 2026
