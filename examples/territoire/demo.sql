@@ -46,22 +46,27 @@ SELECT m.annee AS vintage, m.annee_population AS "population of", count(*) AS ro
 \o /dev/null
 \ir 10_models.sql
 \o
-SELECT layer, count(*) AS models, string_agg(model, ', ' ORDER BY model) AS names FROM strata.models GROUP BY layer
+SELECT layer, count(*) AS models, string_agg(split_part(model, '.', 2), ', ' ORDER BY model) AS names FROM strata.models GROUP BY layer
  ORDER BY array_position('{staging,dimension,fact,mart}', layer);
 
 \echo '--- 3. The plan: what a refresh would do, and why'
-SELECT * FROM strata.plan();
+SELECT step, model, layer, action, reason FROM strata.plan();
 
 \echo '--- 4. First refresh, dated 1 January 2024: everything is built, checked, and only then published'
-SELECT * FROM strata.refresh(as_of => '2024-01-01');
+SELECT model, rows_in, inserted, updated, deleted, rejected, checks, round(duration_ms::numeric) AS ms
+  FROM strata.refresh(as_of => '2024-01-01') WHERE action <> 'nothing' OR checks IS NOT NULL;
 
 \echo '--- 5. A year later: the vintage 2025 is loaded'
 \set millesime 2025
 \ir charger_millesime.sql
-SELECT * FROM strata.refresh(as_of => '2025-01-01');
+\echo 'What a refresh would change among the EPCI: really computed, then rolled back'
+SELECT model, action, reason, inserted, updated, deleted, checks FROM strata.plan('territoire.dim_epci', data => true, as_of => '2025-01-01');
+\echo 'The refresh; models that it leaves as they are are not shown:'
+SELECT model, rows_in, inserted, updated, deleted, checks, round(duration_ms::numeric) AS ms
+  FROM strata.refresh(as_of => '2025-01-01') WHERE status <> 'unchanged';
 
 \echo 'What happened to French communes on 1 January 2025:'
-SELECT nature, count(*) AS communes, (array_agg(concat_ws(' ', code, coalesce(avant || ' → ' || apres, nom)) ORDER BY code))[1:2] AS "for example"
+SELECT nature, count(*) AS communes, array_to_string((array_agg(concat_ws(' ', code, coalesce(avant || ' → ' || apres, nom)) ORDER BY code))[1:2], '; ') AS "for example"
   FROM territoire.mouvements_communes WHERE date_effet = '2025-01-01'
  GROUP BY nature ORDER BY nature;
 
@@ -76,22 +81,26 @@ SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, v
 CREATE TEMP TABLE avant AS SELECT commune_key, code FROM territoire.dim_commune;
 \set millesime 2022
 \ir charger_millesime.sql
-SELECT * FROM strata.refresh(as_of => '2025-02-01');
+SELECT model, rows_in, inserted, updated, deleted, checks, round(duration_ms::numeric) AS ms
+  FROM strata.refresh(as_of => '2025-02-01') WHERE status <> 'unchanged';
 \echo 'La Faute-sur-Mer after: the intervals are split where they should have been:'
 SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, valid_to
   FROM territoire.dim_commune WHERE code IN ('85001', '85307') ORDER BY code, valid_from;
 \echo 'Surrogate keys given before, and those that still stand for the same commune:'
-SELECT count(*) AS before, count(d.commune_key) AS still FROM avant LEFT JOIN territoire.dim_commune d USING (commune_key, code);
+SELECT count(*) AS before, count(d.commune_key) AS still FROM avant LEFT JOIN territoire.dim_commune d USING (commune_key, code) WHERE commune_key <> 0;
 
-\echo '--- 7. The vintage 2026: no commune merged (an election year), some changed name'
+\echo '--- 7. The vintage 2026: no commune merged, 19 changed name'
 \set millesime 2026
 \ir charger_millesime.sql
-SELECT * FROM strata.refresh(as_of => '2026-01-01');
+SELECT model, rows_in, inserted, updated, deleted, checks, round(duration_ms::numeric) AS ms
+  FROM strata.refresh(as_of => '2026-01-01') WHERE status <> 'unchanged';
 SELECT code, avant AS "until 2025", apres AS "from 2026" FROM territoire.mouvements_communes
  WHERE date_effet = '2026-01-01' AND nature = 'changement de nom' ORDER BY code LIMIT 6;
 
 \echo '--- 8. The same again: nothing to do, nothing rewritten'
-SELECT * FROM strata.refresh(as_of => '2026-01-02');
+SELECT count(*) AS models, sum(rows_in) AS "rows computed", coalesce(sum(inserted + updated + deleted), 0) AS "rows written",
+       round(sum(duration_ms)::numeric) AS ms
+  FROM strata.refresh(as_of => '2026-01-02');
 
 \echo '--- 9. A code that left and came back: Les Trois Lacs (Eure), with the hole kept'
 SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, valid_to
@@ -116,11 +125,19 @@ SELECT code_region AS code, nom, departements, communes, population, densite_km2
 SELECT code_departement AS code, nom, population_avant AS "2022", population AS "2023", ecart, taux_annuel_pct AS "% a year"
   FROM population.evolution_departements WHERE annee_population = 2023 ORDER BY taux_annuel_pct DESC, code_departement LIMIT 5;
 \echo 'Tax regime of the EPCI:'
-SELECT millesime AS vintage, mode_financement AS regime, sum(epci) AS epci, sum(population) AS population
-  FROM economie.regimes_fiscaux GROUP BY 1, 2 ORDER BY 2, 1;
+SELECT mode_financement AS regime, millesime AS vintage, sum(epci) AS epci, sum(population) AS population
+  FROM economie.regimes_fiscaux WHERE millesime IN (2019, 2022, 2026) GROUP BY 1, 2 ORDER BY 1, 2;
 
-\echo '--- 13. Lineage of a column, as PostgreSQL resolved it'
-SELECT * FROM strata.lineage WHERE model = 'population.departements';
+\echo '--- 13. Lineage: where the density comes from, column by column, down to the files'
+WITH RECURSIVE origine AS (
+    SELECT 1 AS depth, source, source_column, kind, ARRAY[source || '.' || source_column] AS path
+      FROM strata.lineage WHERE model = 'population.departements' AND "column" = 'densite_km2'
+    UNION ALL
+    SELECT o.depth + 1, l.source, l.source_column, l.kind, o.path || (l.source || '.' || l.source_column)
+      FROM origine o JOIN strata.lineage l ON l.model = o.source AND l."column" = o.source_column
+)
+SELECT repeat('    ', depth - 1) || source || '.' || source_column AS "population.departements.densite_km2 is made of", kind AS how
+  FROM origine ORDER BY path;
 
 \echo '--- 14. Verification against the files'
 \ir verify.sql

@@ -12,7 +12,8 @@
 \endif
 \setenv TERRITOIRE_DONNEES :donnees
 \set QUIET on
-SET client_min_messages = notice;
+\pset tuples_only on
+\pset format unaligned
 
 CREATE TEMP TABLE csv_commune (millesime integer, code text, nom text, type text, chef_lieu text, arrondissement text,
     departement text, region text, collectivite_outremer text, epci text, population integer);
@@ -25,16 +26,15 @@ CREATE TEMP TABLE csv_departement (millesime integer, code text, nom text, regio
 \copy csv_departement FROM PROGRAM 'for y in 2019 2021 2022 2023 2024 2025 2026; do gzip -dc "$TERRITOIRE_DONNEES/departements-$y.csv.gz" | sed "1d;s/^/$y,/"; done' WITH (FORMAT csv)
 
 -- The files are there and whole: rows of each, whatever is loaded.
-CREATE FUNCTION pg_temp.must_be_equal(what text, seen anyelement, expected anyelement) RETURNS void
+CREATE FUNCTION pg_temp.must_be_equal(what text, seen anyelement, expected anyelement) RETURNS text
 LANGUAGE plpgsql AS $$
 BEGIN
     IF seen IS DISTINCT FROM expected THEN
         RAISE EXCEPTION 'verify: %: % where % was expected', what, seen, expected;
     END IF;
-    RAISE NOTICE 'ok  %: %', what, coalesce(seen::text, 'NULL');
+    RETURN format('ok  %s: %s', what, coalesce(seen::text, 'NULL'));
 END $$;
 
-\o /dev/null
 SELECT pg_temp.must_be_equal('rows in the commune files', count(*), 264083::bigint) FROM csv_commune;
 SELECT pg_temp.must_be_equal('rows in the EPCI files', count(*), 8788::bigint) FROM csv_epci;
 
@@ -139,19 +139,18 @@ SELECT pg_temp.must_be_equal('densities that differ from population over geodesi
       WHERE abs(d.densite_km2 - d.population / (ST_Area(ST_GeomFromText(c.wkt, 4326)::geography) / 1e6)::numeric) > 0.1 + d.densite_km2 * 0.001), 0::bigint);
 
 -- Known cases, by name: each is asserted when the vintages it spans are loaded.
-CREATE FUNCTION pg_temp.known_history(commune text, vintages integer[], expected text) RETURNS void
+CREATE FUNCTION pg_temp.known_history(commune text, vintages integer[], expected text) RETURNS text
 LANGUAGE plpgsql AS $$
 DECLARE
     seen text;
 BEGIN
     IF (SELECT count(*) FROM cog.millesime WHERE annee = ANY (vintages)) < cardinality(vintages) THEN
-        RAISE NOTICE 'skipped  history of %: not all of % are loaded', commune, vintages;
-        RETURN;
+        RETURN format('skipped  history of %s: not all of %s are loaded', commune, vintages);
     END IF;
     SELECT string_agg(format('%s %s %s-%s', nom, CASE type WHEN 'commune-actuelle' THEN '' ELSE '(' || commune_parente || ')' END,
                              extract(year FROM valid_from), extract(year FROM valid_to)), '; ' ORDER BY valid_from)
       INTO seen FROM territoire.dim_commune WHERE code = commune;
-    PERFORM pg_temp.must_be_equal('history of ' || commune, seen, expected);
+    RETURN pg_temp.must_be_equal('history of ' || commune, seen, expected);
 END $$;
 
 -- Merged on 1 January 2023: Béon into Culoz, which took its name beside its own.
@@ -172,5 +171,6 @@ SELECT pg_temp.known_history('12076', '{2019,2024,2025}', 'Conques-en-Rouergue  
 SELECT pg_temp.known_history('12218', '{2019,2024,2025}', 'Saint-Cyprien-sur-Dourdou (12076) 2019-2025; Conques-en-Rouergue  2025-');
 -- Renamed and nothing else.
 SELECT pg_temp.known_history('12083', '{2019,2025,2026}', 'Cransac  2019-2026; Cransac-les-Thermes  2026-');
-\o
+\pset tuples_only off
+\pset format aligned
 \echo 'verify: everything the warehouse holds is what the files say.'
