@@ -20,7 +20,8 @@ WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter -Wno-sign-compare -Wno-mi
 	-Wno-cast-function-type -Wno-declaration-after-statement
 PG_CPPFLAGS = -Isrc -DSTRATA_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS = $(WARNINGS) -MMD -MP $(STRATA_CFLAGS)
-SHLIB_LINK = $(STRATA_LDFLAGS)
+# rooms' own names stay inside the library
+SHLIB_LINK = -Wl,--version-script=src/exports.map $(STRATA_LDFLAGS)
 
 EXTRA_CLEAN = $(OBJS:.o=.d) $(OBJS:.o=.gcno) $(OBJS:.o=.gcda) pg_strata--*.sql results regression.diffs regression.out
 

@@ -1,5 +1,6 @@
 -- delta: rows as bytes
 
+-- search_path not pinned: bytes only, no name is looked up; called for every row
 CREATE FUNCTION strata_state.row_image(record) RETURNS bytea
     LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE
     AS 'MODULE_PATHNAME', 'strata_row_image';

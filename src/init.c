@@ -11,7 +11,7 @@
 
 STRATA_MODULE_MAGIC;
 
-extern void _PG_init(void);
+extern PGDLLEXPORT void _PG_init(void);
 
 void
 _PG_init(void)
