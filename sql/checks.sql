@@ -158,3 +158,11 @@ SELECT r.run_id,
 COMMENT ON VIEW strata.check_results IS 'One row per result of a check of a model you own or may read; failing rows only for those who may read the model.';
 
 GRANT SELECT ON strata.checks, strata.check_results TO PUBLIC;
+
+CREATE FUNCTION strata.source_freshness(as_of timestamptz DEFAULT NULL)
+    RETURNS TABLE (source text, newest timestamptz, age interval, warn_after interval, error_after interval, status text)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'strata_checks_source_freshness';
+COMMENT ON FUNCTION strata.source_freshness(timestamptz)
+    IS 'How old the newest row of each declared source is (by its loaded_at), and whether that is fresh, warn or error by warn_after and error_after. as_of: the clock, now by default. Example: SELECT * FROM strata.source_freshness();';
