@@ -83,7 +83,7 @@ CREATE TEMP TABLE avant AS SELECT commune_key, code FROM territoire.dim_commune;
 \ir charger_millesime.sql
 SELECT model, rows_in, inserted, updated, deleted, checks, round(duration_ms::numeric) AS ms
   FROM strata.refresh(as_of => '2025-02-01') WHERE status <> 'unchanged';
-\echo 'La Faute-sur-Mer after: the intervals are split where they should have been:'
+\echo 'La Faute-sur-Mer after: the same versions, under the same keys, now dated 2022:'
 SELECT commune_key, code, nom, type, commune_parente AS "part of", valid_from, valid_to
   FROM territoire.dim_commune WHERE code IN ('85001', '85307') ORDER BY code, valid_from;
 \echo 'Surrogate keys given before, and those that still stand for the same commune:'
