@@ -23,9 +23,10 @@ PG_CFLAGS = $(WARNINGS) -MMD -MP $(STRATA_CFLAGS)
 # rooms' own names stay inside the library
 SHLIB_LINK = -Wl,--version-script=src/exports.map $(STRATA_LDFLAGS)
 
-EXTRA_CLEAN = $(OBJS:.o=.d) $(OBJS:.o=.gcno) $(OBJS:.o=.gcda) pg_strata--*.sql results regression.diffs regression.out
+EXTRA_CLEAN = $(OBJS:.o=.d) $(OBJS:.o=.gcno) $(OBJS:.o=.gcda) pg_strata--*.sql
 
-REGRESS_OPTS = --inputdir=test --load-extension=pg_strata
+# not the default output directory: pg_regress would take sql/ there for the tests
+REGRESS_OPTS = --inputdir=test --outputdir=build/installcheck --load-extension=pg_strata
 REGRESS = $(shell sed -n 's/^test: *//p' test/schedule)
 
 # Bitcode serves inlining into JIT-compiled expressions only, and asks for clang.
@@ -40,6 +41,13 @@ ifneq ($(PGXS),)
 ifneq ($(wildcard $(PGXS)),)
 HAVE_PGXS = yes
 include $(PGXS)
+
+ifneq ($(MAJORVERSION),15)
+REGRESS_OPTS += --expecteddir=.
+endif
+installcheck: build/installcheck/expected
+build/installcheck/expected:
+	mkdir -p $(@D) && ln -s ../../expected $@
 endif
 endif
 
@@ -66,7 +74,7 @@ $(OBJS): Makefile pg_strata.control
 clean: clean-build
 .PHONY: clean-build
 clean-build:
-	rm -rf build/results build/coverage
+	rm -rf build/results build/results-asan build/coverage build/installcheck
 
 # ---- the targets below install the packages they miss, then use test/cluster's private servers ----
 
