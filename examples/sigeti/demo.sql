@@ -44,10 +44,11 @@ SELECT layer, count(*) AS models, string_agg(split_part(model, '.', 2), ', ' ORD
 ORDER BY array_position('{staging,dimension,fact,mart}', layer);
 
 \echo '--- 3. The plan: what a refresh would do, and why'
-SELECT * FROM strata.plan();
+SELECT step, model, layer, action, reason FROM strata.plan();
 
 \echo '--- 4. First refresh, at the close of 5 January 2026: all computed and checked under one snapshot, then published at once'
-SELECT * FROM strata.refresh(as_of => sigeti.closing(0));
+SELECT model, action, status, rows_in, inserted, rejected, checks, round(duration_ms::numeric) AS ms, message
+FROM strata.refresh(as_of => sigeti.closing(0)) WHERE action <> 'nothing';
 
 \echo '--- 5. Payments whose amount could not be read are kept apart with the reason; nothing vanishes'
 SELECT (source_row ->> 'id')::bigint AS payment, source_row ->> 'montant_saisi' AS "as typed", source_row ->> 'mode' AS mode, reason
@@ -58,41 +59,47 @@ CREATE TEMP TABLE places_before AS SELECT paiement_id, ctid AS place FROM dwh.fa
 SELECT happened AS "on 6 January 2026", row_count AS rows FROM sigeti.next_day(1);
 
 \echo '--- 7. The daily refresh: only the rows that differ are touched'
-SELECT * FROM strata.refresh(as_of => sigeti.closing(1));
+SELECT model, status, rows_in, inserted, updated, deleted, rejected, checks, round(duration_ms::numeric) AS ms
+FROM strata.refresh(as_of => sigeti.closing(1)) WHERE action <> 'nothing';
 SELECT count(*) FILTER (WHERE b.place = f.ctid) AS "payments not rewritten", count(*) FILTER (WHERE b.place <> f.ctid) AS "corrected",
        count(*) FILTER (WHERE b.place IS NULL) AS "added", count(*) FILTER (WHERE f.paiement_id IS NULL) AS "removed"
 FROM dwh.fait_paiements f FULL JOIN places_before b USING (paiement_id);
 
-\echo '--- 8. Two more days, each refreshed at its close'
+\echo '--- 8. Another day: what a refresh would do to the data, done and rolled back'
 \o /dev/null
 SELECT * FROM sigeti.next_day(2);
+\o
+SELECT model, reason, rows_now, inserted, updated, deleted, checks
+FROM strata.plan(models => '+marts.portefeuille_clients', data => true, as_of => sigeti.closing(2)) WHERE inserted + updated + deleted > 0;
+
+\echo '--- 9. That day and one more, each refreshed at its close'
+\o /dev/null
 SELECT * FROM strata.refresh(as_of => sigeti.closing(2));
 SELECT * FROM sigeti.next_day(3);
 SELECT * FROM strata.refresh(as_of => sigeti.closing(3));
 \o
 \echo 'History: enterprises with three versions or more, or a gap while they were gone'
 SELECT entreprise_key, entreprise_id, raison_sociale, forme_juridique, secteur, valid_from::timestamp(0), valid_to::timestamp(0), is_current
-FROM (SELECT *, lead(valid_from) OVER w AS next_from, count(*) OVER (PARTITION BY entreprise_id) AS versions
-      FROM dwh.dim_entreprise WHERE entreprise_key <> 0
-      WINDOW w AS (PARTITION BY entreprise_id ORDER BY valid_from)) v
+FROM dwh.dim_entreprise
 WHERE entreprise_id IN (SELECT entreprise_id
                         FROM (SELECT entreprise_id, valid_to, lead(valid_from) OVER (PARTITION BY entreprise_id ORDER BY valid_from) AS next_from
                               FROM dwh.dim_entreprise WHERE entreprise_key <> 0) g
                         WHERE next_from > valid_to
                         UNION
                         SELECT entreprise_id FROM dwh.dim_entreprise WHERE entreprise_key <> 0 GROUP BY entreprise_id HAVING count(*) > 2)
-ORDER BY entreprise_id, valid_from LIMIT 9;
+ORDER BY entreprise_id, valid_from;
 
-\echo '--- 9. A month later, nothing new in the source: the clock alone changes no row'
+\echo '--- 10. A month later, nothing new in the source: the clock alone changes no row'
 CREATE TEMP TABLE places_then AS SELECT paiement_id, ctid AS place FROM dwh.fait_paiements;
-SELECT * FROM strata.refresh(as_of => sigeti.closing(33));
+SELECT count(*) AS models, sum(rows_in) AS "rows compared", sum(inserted + updated + deleted) AS "rows changed", round(sum(duration_ms)::numeric) AS ms
+FROM strata.refresh(as_of => sigeti.closing(33));
 SELECT count(*) AS "payments", count(*) FILTER (WHERE b.place IS DISTINCT FROM f.ctid) AS "rewritten"
 FROM dwh.fait_paiements f FULL JOIN places_then b USING (paiement_id);
 
-\echo '--- 10. Checks, as the last refresh found them (the warning is real: one invoice was overpaid)'
+\echo '--- 11. Checks, as the last refresh found them (the warning is real: one invoice was overpaid)'
 SELECT model, name AS "check", kind, severity, last_status AS status, last_failures AS failures FROM strata.checks ORDER BY model, name;
 
-\echo '--- 11. Marts'
+\echo '--- 12. Marts'
 \echo 'Client portfolio, largest amounts left to pay:'
 SELECT entreprise_id, raison_sociale, secteur, nb_lots, montant_facture, montant_paye, reste_a_payer, taux_recouvrement AS "% paid"
 FROM marts.portefeuille_clients ORDER BY reste_a_payer DESC, entreprise_id LIMIT 5;
@@ -107,7 +114,7 @@ SELECT mois, nb_demandes AS requests, nb_approuvees AS approved, nb_rejetees AS 
        delai_moyen_jours AS "days to decide", taux_recouvrement_collectes AS "% collected"
 FROM marts.kpi_operationnels ORDER BY mois DESC LIMIT 5;
 
-\echo '--- 12. Where a figure comes from: reste_a_payer of the client portfolio, back to the source'
+\echo '--- 13. Where a figure comes from: reste_a_payer of the client portfolio, back to the source'
 WITH RECURSIVE path AS (
     SELECT 1 AS step, model, "column", source, source_column, kind FROM strata.lineage
     WHERE model = 'marts.portefeuille_clients' AND "column" = 'reste_a_payer'
@@ -116,5 +123,5 @@ WITH RECURSIVE path AS (
     FROM path p JOIN strata.lineage l ON l.model = p.source AND l."column" = p.source_column)
 SELECT DISTINCT step, model, "column", source AS "comes from", source_column, kind AS "how" FROM path ORDER BY step, model, "column", source, source_column;
 
-\echo '--- 13. What the first SIGETI warehouse got wrong, proven right here against the source'
+\echo '--- 14. What the first SIGETI warehouse got wrong, proven right here against the source'
 \ir verify.sql

@@ -182,7 +182,7 @@ SELECT 8, 'and here: what cannot be read is kept apart, nothing vanishes (paymen
        abs(count(*) - (SELECT count(*) FROM dwh.fait_paiements) - (SELECT count(*) FROM staging.stg_paiements__rejected))
 FROM sigeti.paiements WHERE deleted_at IS NULL;
 
-SELECT n, the_original_was_wrong AS "the original was wrong: (what is at stake)", compared AS "rows compared", to_char(at_stake, 'FM999,999,999,999') AS "at stake",
+SELECT n, the_original_was_wrong AS "the original was wrong: (what is at stake)", compared AS "rows compared", to_char(at_stake, 'FM999,999,999,999,999,999') AS "at stake",
        wrong AS "wrong here", CASE WHEN wrong = 0 AND at_stake > 0 THEN 'right' ELSE 'WRONG' END AS verdict
 FROM proof ORDER BY n;
 
