@@ -108,7 +108,7 @@ SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        m.refresh,
        m.time_dependent,
        m.tags,
-       m.description,
+       COALESCE(pg_catalog.obj_description(v.relid, 'pg_class'), m.description) AS description,
        ARRAY(SELECT pg_catalog.format('%I.%I', d.schema_name, d.relation_name)
                FROM strata_state.dependency d WHERE d.model_id OPERATOR(pg_catalog.=) m.id
               ORDER BY d.schema_name, d.relation_name) AS reads,

@@ -216,12 +216,13 @@ runs_failure_detail(const Run *run)
 			if (++shown > 20)
 				continue;
 			appendStringInfo(&buf, "%s%s: check %s: %s", buf.len > 0 ? "\n" : "", step->plan->model->label, o->name,
-							 o->message ? o->message : psprintf(INT64_FORMAT " rows", o->failures));
+							 o->message ? o->message
+										: psprintf(INT64_FORMAT " %s", o->failures, o->failures == 1 ? "row" : "rows"));
 			if (o->sample)
 			{
 				char *rows = JsonbToCString(NULL, &o->sample->root, VARSIZE(o->sample));
 
-				appendStringInfo(&buf, "; rows: %s%s", pnstrdup(rows, pg_mbcliplen(rows, strlen(rows), 400)),
+				appendStringInfo(&buf, "; for example %s%s", pnstrdup(rows, pg_mbcliplen(rows, strlen(rows), 400)),
 								 strlen(rows) > 400 ? "..." : "");
 			}
 		}
