@@ -11,11 +11,13 @@
 #include "access/xact.h"
 #include "base/base.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -173,28 +175,118 @@ strata_base_query(const char *sql, const StrataArgs *args)
 	return execute(sql, args, true, NULL);
 }
 
+/*
+ * Registry statements are few and constant, and a definition runs a dozen of them: they are parsed and planned once a session.
+ * The server plans them anew by itself when what they read changes.
+ */
+#define MAX_KEPT_PLANS 512
+
+typedef struct KeptPlan
+{
+	const char *sql; /* the key, by what it points at */
+	SPIPlanPtr plan;
+	int n_args;
+	Oid types[STRATA_MAX_ARGS];
+} KeptPlan;
+
+static HTAB *kept_plans = NULL;
+
+static uint32
+hash_text_key(const void *key, Size size)
+{
+	const char *text = *(const char *const *) key;
+
+	return DatumGetUInt32(hash_any((const unsigned char *) text, strlen(text)));
+}
+
+static int
+match_text_key(const void *a, const void *b, Size size)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* NULL: not to be kept. Connected to SPI. */
+static SPIPlanPtr
+kept_plan(const char *sql, const StrataArgs *args)
+{
+	KeptPlan *kept;
+	SPIPlanPtr plan;
+
+	if (args == NULL || args->n == 0)
+		return NULL; /* DDL, and what is run once */
+	if (kept_plans == NULL)
+	{
+		HASHCTL control = {0};
+
+		control.keysize = sizeof(char *);
+		control.entrysize = sizeof(KeptPlan);
+		control.hash = hash_text_key;
+		control.match = match_text_key;
+		kept_plans = hash_create("pg_strata registry plans", 64, &control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE);
+	}
+	kept = hash_search(kept_plans, &sql, HASH_FIND, NULL);
+	if (kept)
+		return kept->n_args == args->n && memcmp(kept->types, args->types, sizeof(Oid) * args->n) == 0 ? kept->plan
+																									   : NULL;
+	if (hash_get_num_entries(kept_plans) >= MAX_KEPT_PLANS)
+		return NULL;
+	plan = SPI_prepare_cursor(sql, args->n, (Oid *) args->types, CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare: %s", sql);
+	sql = MemoryContextStrdup(TopMemoryContext, sql);
+	kept = hash_search(kept_plans, &sql, HASH_ENTER, NULL);
+	kept->n_args = args->n;
+	memcpy(kept->types, args->types, sizeof(Oid) * args->n);
+	kept->plan = plan;
+	SPI_keepplan(plan);
+	return plan;
+}
+
+static StrataRows *
+keeper_execute(const char *sql, const StrataArgs *args, bool keep, uint64 *processed)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	StrataIdentity saved;
+	StrataRows *rows = NULL;
+	SPIPlanPtr plan;
+
+	strata_base_enter_keeper(&saved);
+	connect();
+	plan = kept_plan(sql, args);
+	if (plan)
+	{
+		int code = SPI_execute_plan(plan, (Datum *) args->values, args->nulls, false, 0);
+
+		if (code < 0)
+			elog(ERROR, "statement failed: %s: %s", SPI_result_code_string(code), sql);
+		if (processed)
+			*processed = SPI_processed;
+		if (keep)
+			rows = take_rows(caller);
+		finish();
+	}
+	else
+	{
+		finish();
+		rows = execute(sql, args, keep, processed);
+	}
+	strata_base_leave(&saved);
+	return rows;
+}
+
 uint64
 strata_base_keeper_execute(const char *sql, const StrataArgs *args)
 {
-	StrataIdentity saved;
-	uint64 processed;
+	uint64 processed = 0;
 
-	strata_base_enter_keeper(&saved);
-	processed = strata_base_execute(sql, args);
-	strata_base_leave(&saved);
+	keeper_execute(sql, args, false, &processed);
 	return processed;
 }
 
 StrataRows *
 strata_base_keeper_query(const char *sql, const StrataArgs *args)
 {
-	StrataIdentity saved;
-	StrataRows *rows;
-
-	strata_base_enter_keeper(&saved);
-	rows = strata_base_query(sql, args);
-	strata_base_leave(&saved);
-	return rows;
+	return keeper_execute(sql, args, true, NULL);
 }
 
 uint64

@@ -14,6 +14,7 @@
 #include "common/hashfn.h"
 #include "guard/guard.h"
 #include "layers/layers_internal.h"
+#include "layers/layers_script.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "plan/plan.h"
@@ -93,13 +94,17 @@ open_name(const StrataDefine *define, StrataName *name)
 	return NULL;
 }
 
+bool layers_attempting = false;
+
 static void
 read_query(Definition *def, const char *what)
 {
 	ListCell *lc;
 	StrataIdentity saved;
 
-	def->query = strata_lineage_parse(def->model->query, what);
+	/* among many attempts, the nearest names to one that may still come are not worth looking for */
+	def->query = layers_attempting ? strata_lineage_parse(def->model->query, what)
+								   : strata_lineage_parse_suggesting(def->model->query, what);
 	def->lineage = strata_lineage_analyze(def->query);
 	foreach (lc, def->query->targetList)
 	{

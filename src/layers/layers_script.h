@@ -20,6 +20,9 @@ typedef struct StrataSource
 	List *tags;
 } StrataSource;
 
+/* define_all is trying out an order: an error may be followed by another attempt. */
+extern bool layers_attempting;
+
 extern char *layers_define_source(const StrataSource *source);
 extern char *layers_drop_source(const char *name);
 extern char *layers_drop_model(const char *name, bool cascade);

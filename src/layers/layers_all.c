@@ -1,0 +1,213 @@
+/*
+ * layers_all.c: strata.define_all(): a script of definitions, in any order, all of it or nothing.
+ *
+ * The order in which the statements run is guessed from their text (names that queries and options mention) and corrected by running
+ * them: each in a subtransaction; one that fails for want of something the script may still make waits until the others are done. So
+ * a wrong guess costs time and nothing else, and the first error shown is one that no order could have avoided.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "funcapi.h"
+#include "layers/layers_internal.h"
+#include "layers/layers_script.h"
+#include "layers/layers_script_internal.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+/* ---- running one statement ---- */
+
+static void
+statement_context(void *arg)
+{
+	const ScriptStatement *s = arg;
+
+	errcontext("definition %d of the script, line %d: %s", s->number, s->line, s->title);
+}
+
+/* define_check gives the check's name alone: whether it wrote anything is told by who made the row. */
+static char *
+check_result(const ScriptStatement *s, const char *name)
+{
+	StrataArgs args = {0};
+	StrataRows *rows;
+
+	strata_args_text(&args, name);
+	strata_args_text(&args, s->about.schema);
+	strata_args_text(&args, s->about.name);
+	strata_args_int8(&args, GetCurrentTransactionIdIfAny());
+	rows = strata_base_keeper_query(
+		"SELECT format('%s check %s of %I.%I', CASE WHEN c.xmin::text::bigint = $4 THEN 'defined' ELSE 'unchanged' END,"
+		" c.name, m.schema_name, m.relation_name)"
+		" FROM strata_state.check_definition c JOIN strata_state.model m ON m.id = c.model_id"
+		" WHERE c.name = $1 AND m.relation_name = $3::name AND ($2 IS NULL OR m.schema_name = $2::name)",
+		&args);
+	return rows->count > 0 ? strata_rows_text(rows, 0, 1) : pstrdup(name);
+}
+
+static char *
+run_statement(const ScriptStatement *s)
+{
+	static const char *const names[SCRIPT_SETTINGS] = SCRIPT_SETTING_NAMES;
+	ErrorContextCallback context = {error_context_stack, statement_context, (void *) s};
+	int level = NewGUCNestLevel();
+	StrataRows *rows;
+	char *result;
+
+	error_context_stack = &context;
+	for (int i = 0; i < SCRIPT_SETTINGS; i++)
+		if (s->settings[i])
+			(void) set_config_option(names[i], s->settings[i], PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+									 false);
+	rows = strata_base_query(s->text, NULL);
+	result = rows->count == 1 ? strata_rows_text(rows, 0, 1) : NULL;
+	if (strcmp(s->function, "define_check") == 0 && result)
+		result = check_result(s, result);
+	else if (result == NULL || *result == '\0')
+		result = pstrdup(s->title);
+	AtEOXact_GUC(false, level);
+	error_context_stack = context.previous;
+	return result;
+}
+
+/* Errors that another statement of the script may remove: something missing, or standing in the way. */
+static bool
+may_pass_later(int sqlerrcode)
+{
+	if (sqlerrcode == ERRCODE_SYNTAX_ERROR || sqlerrcode == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return false;
+	return sqlerrcode == ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST ||
+		   ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION;
+}
+
+/* In a subtransaction. False: it failed in a way that may pass, and s->error says how; any other error is raised. */
+static bool
+attempt(ScriptStatement *s)
+{
+	MemoryContext keep = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	MemoryContext work = AllocSetContextCreate(keep, "definition of a script", ALLOCSET_DEFAULT_SIZES);
+	ErrorData *volatile error = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(work);
+	layers_attempting = true;
+	PG_TRY();
+	{
+		char *result = run_statement(s);
+
+		layers_attempting = false;
+		s->result = MemoryContextStrdup(keep, result);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(keep);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		layers_attempting = false;
+		MemoryContextSwitchTo(keep);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(keep);
+		CurrentResourceOwner = owner;
+	}
+	PG_END_TRY();
+	MemoryContextDelete(work);
+	s->error = error;
+	if (error && !may_pass_later(error->sqlerrcode))
+		ReThrowError(error);
+	return error == NULL;
+}
+
+/* ---- what is left when nothing moves ---- */
+
+static ScriptStatement *
+awaited(const Script *script, const ScriptStatement *s)
+{
+	ListCell *lc;
+
+	foreach (lc, s->after)
+		if (!script->statements[lfirst_int(lc)].done)
+			return &script->statements[lfirst_int(lc)];
+	return NULL;
+}
+
+/* Each that waits for another waits in vain. The first that waits for none is the cause; without one they wait in a circle. */
+static void
+raise_stuck(const Script *script)
+{
+	ScriptStatement *s = NULL;
+	List *path = NIL;
+	List *titles = NIL;
+
+	for (int i = 0; i < script->n; i++)
+	{
+		if (script->statements[i].done)
+			continue;
+		if (awaited(script, &script->statements[i]) == NULL)
+		{
+			/* once more, for good: now the error may take its time and suggest names */
+			run_statement(&script->statements[i]);
+			ReThrowError(script->statements[i].error);
+		}
+		if (s == NULL)
+			s = &script->statements[i];
+	}
+	while (!list_member_ptr(path, s))
+	{
+		path = lappend(path, s);
+		s = awaited(script, s);
+	}
+	while (linitial(path) != s)
+		path = list_delete_first(path);
+	for (int i = 0; i < list_length(path); i++)
+		titles = lappend(titles, ((ScriptStatement *) list_nth(path, i))->subject);
+	titles = lappend(titles, s->subject);
+	ereport(ERROR, (errcode(ERRCODE_INVALID_RECURSION), errmsg("definitions of the script read each other in a circle"),
+					errdetail("%s.\nThe definition of %s said: %s", strata_base_join(titles, " reads "), s->subject,
+							  s->error->message),
+					errhint("Break the circle by reading the sources instead in one of these models."),
+					errcontext("definition %d of the script, line %d: %s", s->number, s->line, s->title)));
+}
+
+void
+layers_define_all(FunctionCallInfo fcinfo, const char *text)
+{
+	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
+	Script *script;
+	int *order;
+	int left;
+	int step = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+	script = layers_script_read(text);
+	order = layers_script_order(script);
+	left = script->n;
+	while (left > 0)
+	{
+		int before = left;
+
+		for (int i = 0; i < script->n; i++)
+		{
+			ScriptStatement *s = &script->statements[order[i]];
+			Datum values[2];
+			bool nulls[2] = {false, false};
+
+			CHECK_FOR_INTERRUPTS();
+			if (s->done || !attempt(s))
+				continue;
+			s->done = true;
+			left--;
+			values[0] = Int32GetDatum(++step);
+			values[1] = CStringGetTextDatum(s->result);
+			tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+		}
+		if (left == before)
+			raise_stuck(script);
+	}
+}
