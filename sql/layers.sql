@@ -63,7 +63,7 @@ CREATE FUNCTION strata.define_all(definitions text)
     RETURNS TABLE (step integer, result text) LANGUAGE c VOLATILE STRICT
     AS 'MODULE_PATHNAME', 'strata_define_all';
 COMMENT ON FUNCTION strata.define_all(text) IS
-'Runs a script of SELECT strata.define_...(...); statements, in any order: each after what it reads. All of it or nothing. Example: SELECT * FROM strata.define_all($$ SELECT strata.define_mart(...); SELECT strata.define_staging(...); $$);';
+'Runs a script of SELECT strata.define_...(...); statements (and drop_check, drop_model, drop_source), in any order: each after what it reads. All of it or nothing. Arguments are constants. SET search_path, TimeZone, DateStyle and IntervalStyle hold for the definitions below them, and end with the script. Returns what happened, in the order in which it was done. Errors: 42601 something else than a definition, 42710 a name defined twice, 42P19 definitions that read each other in a circle; any other is that of a definition, with its number and line. Example: SELECT * FROM strata.define_all($script$ SELECT strata.define_mart(...); SELECT strata.define_staging(...); $script$);';
 
 -- search_path not pinned: names in the arguments are read under the caller's; C pins it for all else
 CREATE FUNCTION strata.drop_model(name text, "cascade" boolean DEFAULT false)
@@ -78,9 +78,8 @@ CREATE FUNCTION strata.drop_source(name text)
     AS 'MODULE_PATHNAME', 'strata_drop_source';
 COMMENT ON FUNCTION strata.drop_source(text) IS 'Forgets a declared source; the relation stays. Example: SELECT strata.drop_source(''public.paiements'');';
 
--- search_path not pinned: names in the arguments are read under the caller's; C pins it for all else
 CREATE FUNCTION strata.export_definitions(models text DEFAULT '*')
-    RETURNS text LANGUAGE c STABLE
+    RETURNS text LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
     AS 'MODULE_PATHNAME', 'strata_export_definitions';
 COMMENT ON FUNCTION strata.export_definitions(text) IS
-'The definitions of the chosen models, their sources and checks, as a script that makes them again. models: a selector. Example: psql -Atc "SELECT strata.export_definitions()" > warehouse.sql';
+'The definitions of the chosen models you may see, their sources and checks, as a script that makes them again: queries as they were written, under the settings they were written under. Where the definitions stand already it changes nothing. models: a selector. Example: psql -Atc "SELECT strata.export_definitions()" > warehouse.sql';
