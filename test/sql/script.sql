@@ -178,3 +178,7 @@ SELECT strata.export_definitions() NOT LIKE '%dwh.dim_client''%' AND strata.expo
        strata.export_definitions() LIKE '%define_source%' AS sources;
 RESET ROLE;
 DROP OWNED BY script_reader; DROP ROLE script_reader;
+-- the next test finds nothing of this one
+SELECT count(strata.drop_model(model)) FROM (SELECT m.model FROM strata.models AS m ORDER BY id DESC) AS last_first;
+SELECT count(strata.drop_source(source)) FROM strata.sources;
+DROP SCHEMA src, stg, dwh, marts, "Sché.ma" CASCADE;
