@@ -1,10 +1,10 @@
 #!/bin/bash
 # sigeti: the sigeti example, first build and daily refresh, against the same warehouse in dbt-core + dbt-postgres (4 threads).
 #
-# Both sides are timed as users run them, whole processes: psql here; there `dbt build` (one process for snapshot, run and test,
-# so the kindest to dbt; the three commands take about twice as long and are printed beside it). dbt's start-up is part of it.
-# The marts of both must be equal, row by row, or nothing is printed. Without pip or the package the dbt side is left out, said aloud.
-# DBT=/path/to/dbt uses one that is there.
+# Both sides are timed as users run them, whole processes, the better of two: psql here; there `dbt build`, one process for snapshot,
+# run and test, so the kindest to dbt (the three commands take two to three times as long: SIGETI_THREE=1 shows them). The marts of
+# both must be equal, row by row, or nothing is printed. Without pip or the packages the dbt side is left out, said aloud.
+# DBT=/path/to/dbt uses one that is there; SIGETI_SCALE=10 loads ten times the rows.
 set -euo pipefail
 TOP=$(cd "$(dirname "$0")/.." && pwd)
 export PGHOST=${PGHOST:?} PGPORT=${PGPORT:?} PGUSER=${PGUSER:?} PGDATABASE=${PGDATABASE:?}
@@ -59,21 +59,41 @@ sql -f "$EXAMPLE/00_source.sql" -f "$EXAMPLE/20_later_day.sql" \
 	-c "SELECT sigeti.load(${SIGETI_SCALE:-1})" -c 'ANALYZE' >/dev/null
 find_dbt
 
-ours_first_s=$(seconds ours_first)
+best() { printf '%s\n' "$@" | sort -n | head -1; }
+
+# the first build twice: the other time in a copy of the database as it is now
+copy=${PGDATABASE}_copy
+trap 'psql -X -q -d postgres -c "DROP DATABASE IF EXISTS $copy" || true' EXIT
+psql -X -q -d postgres -c "CREATE DATABASE $copy TEMPLATE $PGDATABASE"
+one=$(PGDATABASE=$copy seconds ours_first)
+two=$(seconds ours_first)
+ours_first_s=$(best "$one" "$two")
 if [ -n "$DBT" ]; then
+	if [ -n "${SIGETI_THREE:-}" ]; then
+		drop_dbt
+		one=$(seconds three_commands)
+		echo "# dbt snapshot + run + test: first $one s" >&2
+	fi
 	drop_dbt
-	dbt_three_s=$(seconds three_commands)
+	one=$(seconds dbt build)
 	drop_dbt
-	dbt_first_s=$(seconds dbt build)
+	two=$(seconds dbt build)
+	dbt_first_s=$(best "$one" "$two")
 	same_marts
 fi
 
-sql -c 'SELECT * FROM sigeti.next_day(1)' >/dev/null
-ours_daily_s=$(seconds ours_daily 1)
-if [ -n "$DBT" ]; then
-	dbt_daily_s=$(seconds dbt build)
-	same_marts
-fi
+ours_daily_s=() dbt_daily_s=()
+for day in 1 2; do
+	sql -c "SELECT * FROM sigeti.next_day($day)" >/dev/null
+	one=$(seconds ours_daily $day)
+	ours_daily_s+=("$one")
+	if [ -n "$DBT" ]; then
+		one=$(seconds dbt build)
+		dbt_daily_s+=("$one")
+		same_marts
+	fi
+done
+ours_daily_s=$(best "${ours_daily_s[@]}")
 
 # Nothing changed: the middle of five, inside the server, so that psql's start is not in it
 nochange_ms=$(sql <<-'SQL' | sort -n | sed -n 3p
@@ -81,7 +101,7 @@ nochange_ms=$(sql <<-'SQL' | sort -n | sed -n 3p
 	DECLARE
 	    begun timestamptz := clock_timestamp();
 	BEGIN
-	    PERFORM count(*) FROM strata.refresh(as_of => sigeti.closing(1));
+	    PERFORM count(*) FROM strata.refresh(as_of => sigeti.closing(2));
 	    RETURN round(extract(epoch FROM clock_timestamp() - begun) * 1000, 1);
 	END $$;
 	SELECT pg_temp.timed();
@@ -95,7 +115,8 @@ SQL
 sql -f "$EXAMPLE/verify.sql" >"$BUILD/sigeti.log" 2>&1 || { cat "$BUILD/sigeti.log" >&2; exit 1; }
 echo "# ours: first build ${ours_first_s} s, daily ${ours_daily_s} s" >&2
 if [ -n "$DBT" ]; then
-	echo "# dbt build: first ${dbt_first_s} s, daily ${dbt_daily_s} s; dbt snapshot + run + test: first ${dbt_three_s} s" >&2
+	dbt_daily_s=$(best "${dbt_daily_s[@]}")
+	echo "# dbt build: first ${dbt_first_s} s, daily ${dbt_daily_s} s" >&2
 	echo "sigeti_first_build ratio $(ratio "$ours_first_s" "$dbt_first_s")"
 	echo "sigeti_daily ratio $(ratio "$ours_daily_s" "$dbt_daily_s")"
 fi
