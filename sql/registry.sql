@@ -18,6 +18,7 @@ CREATE TABLE strata_state.model (
     tags            text[] NOT NULL DEFAULT '{}',
     column_comments jsonb,
     time_dependent  boolean NOT NULL DEFAULT false,
+    deterministic   boolean NOT NULL DEFAULT false, -- its result hangs on nothing but the rows it reads
     version         integer NOT NULL DEFAULT 1,
     defined_by      name NOT NULL,
     defined_at      timestamptz NOT NULL,
@@ -29,6 +30,9 @@ CREATE TABLE strata_state.model (
     changed_at      timestamptz,                    -- run time of the last refresh that changed a row
     last_run        bigint,
     row_count       bigint,
+    change_count    bigint NOT NULL DEFAULT 0,      -- moves with its rows and its definition, in the same transaction
+    fence_inputs    text,                           -- what it read at the last refresh, when that can be told (room fence)
+    fence_lsn       pg_lsn,
     UNIQUE (schema_name, relation_name)
 );
 

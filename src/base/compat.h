@@ -49,6 +49,13 @@
 #define strata_is_table_owner(relid, role) pg_class_ownercheck(relid, role)
 #endif
 
+/* Whether the relation got new storage in this transaction. */
+#if PG_VERSION_NUM >= 160000
+#define STRATA_REWRITTEN_HERE(rel) ((rel)->rd_firstRelfilelocatorSubid != InvalidSubTransactionId)
+#else
+#define STRATA_REWRITTEN_HERE(rel) ((rel)->rd_firstRelfilenodeSubid != InvalidSubTransactionId)
+#endif
+
 /* A foreign key that documents and is not checked row by row. */
 #if PG_VERSION_NUM >= 180000
 #define STRATA_HAS_NOT_ENFORCED true

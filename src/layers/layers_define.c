@@ -12,6 +12,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
+#include "fence/fence.h"
 #include "guard/guard.h"
 #include "layers/layers_internal.h"
 #include "layers/layers_script.h"
@@ -380,6 +381,8 @@ strata_layers_define(const StrataDefine *define)
 	note_references(&def);
 	refuse_volatile(&def);
 	m->time_dependent = def.lineage->time_dependent != NIL;
+	m->deterministic = !m->time_dependent && def.lineage->volatile_functions == NIL && !def.lineage->has_row_security &&
+					   strata_fence_is_deterministic(def.query);
 	layers_routine(m)->validate(&def);
 	refuse_cycle(&def);
 	check_column_comments(&def);

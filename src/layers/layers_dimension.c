@@ -288,7 +288,9 @@ static void
 create_log(const Definition *def, const DimensionSpec *s)
 {
 	QueryColumn *sequence = s->sequence ? layers_find_column(def->query_columns, s->sequence) : NULL;
-	const char *sequence_type = sequence ? format_type_with_typemod(sequence->type, sequence->typmod) : "bigint";
+	const char *sequence_type = sequence ? format_type_extended(sequence->type, sequence->typmod,
+																FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY)
+										 : "bigint";
 
 	layers_keeper_ddl(
 		psprintf("CREATE TABLE %s (%s, strata_from %s NOT NULL, strata_sequence %s, strata_added smallint NOT NULL,"
@@ -320,8 +322,9 @@ put_unknown(const Definition *def, const DimensionSpec *s)
 		if (value == NULL || c == NULL)
 			continue;
 		appendStringInfo(&columns, ", %s", quote_identifier(name));
-		appendStringInfo(&values, ", %s::text::%s", strata_base_literal(value),
-						 format_type_with_typemod(c->type, c->typmod));
+		appendStringInfo(
+			&values, ", %s::text::%s", strata_base_literal(value),
+			format_type_extended(c->type, c->typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
 	}
 	strata_base_execute(psprintf("DELETE FROM %s WHERE %s = 0", s->model->label, quote_identifier(s->surrogate)), NULL);
 	strata_base_execute(psprintf("INSERT INTO %s (%s%s, valid_from, is_current%s) VALUES (0%s, '-infinity', true%s)",

@@ -447,6 +447,7 @@ infer_members(StrataModel *m, KeyLookup *k, const StrataRefresh *refresh, Strata
 				"INSERT INTO %s (%s, %s, valid_from, is_current%s) SELECT strata_surrogate, %s, '-infinity', true%s FROM fact_inferred",
 				k->dimension->label, quote_identifier(k->surrogate), key, mark, key, mark[0] ? ", false" : ""),
 			NULL, refresh->snapshot, list_make1(missing));
+		strata_registry_touch(k->dimension->id);
 		result->message =
 			psprintf("%s" UINT64_FORMAT " members inferred in %s",
 					 result->message ? psprintf("%s; ", result->message) : "", missing->count, k->dimension->label);

@@ -24,7 +24,7 @@ layers_column(const char *name, Oid type, int32 typmod, Oid collation, const cha
 
 	strata_base_check_identifier(name, "a column");
 	c->name = pstrdup(name);
-	c->type = format_type_with_typemod(type, typmod);
+	c->type = format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
 	c->type_oid = type;
 	c->typmod = typmod;
 	c->collation = collation;

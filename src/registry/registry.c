@@ -43,7 +43,7 @@ strata_registry_state_relation(int model_id, const char *suffix)
 #define MODEL_COLUMNS                                                                                                      \
 	"m.id, m.schema_name, m.relation_name, m.layer, m.kind, m.query, m.options, m.refresh, m.hash, m.search_path,"         \
 	" m.time_zone, m.date_style, m.interval_style, m.description, m.tags, m.column_comments, m.time_dependent, m.version," \
-	" m.applied_version, m.pending, m.refreshed_at, m.changed_at, m.row_count"
+	" m.applied_version, m.pending, m.refreshed_at, m.changed_at, m.row_count, m.deterministic"
 
 static StrataModel *
 model_from_row(const StrataRows *rows, uint64 i)
@@ -77,6 +77,7 @@ model_from_row(const StrataRows *rows, uint64 i)
 	m->changed_at = strata_rows_time(rows, i, 22);
 	strata_rows_datum(rows, i, 23, &isnull);
 	m->row_count = isnull ? -1 : strata_rows_int(rows, i, 23);
+	m->deterministic = strata_rows_bool(rows, i, 24);
 	m->query_view = strata_registry_state_relation(m->id, "query");
 
 	namespace_oid = get_namespace_oid(m->schema, true);
@@ -249,6 +250,7 @@ definition_args(StrataArgs *args, const StrataModel *m)
 	strata_args_bool(args, m->time_dependent);
 	strata_args_text(args, GetUserNameFromId(GetUserId(), false));
 	strata_args_time(args, GetCurrentTransactionStartTimestamp());
+	strata_args_bool(args, m->deterministic);
 }
 
 int
@@ -261,8 +263,8 @@ strata_registry_insert(const StrataModel *m)
 		strata_base_keeper_query(
 			"INSERT INTO strata_state.model (schema_name, relation_name, layer, kind, query, options,"
 			" refresh, hash, search_path, time_zone, date_style, interval_style, description, tags,"
-			" column_comments, time_dependent, defined_by, defined_at)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+			" column_comments, time_dependent, defined_by, defined_at, deterministic)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)"
 			" RETURNING id",
 			&args),
 		0, 1);
@@ -280,8 +282,9 @@ strata_registry_update_definition(const StrataModel *m)
 		"UPDATE strata_state.model SET schema_name = $1, relation_name = $2, layer = $3, kind = $4,"
 		" query = $5, options = $6, refresh = $7, hash = $8, search_path = $9, time_zone = $10,"
 		" date_style = $11, interval_style = $12, description = $13, tags = $14, column_comments = $15,"
-		" time_dependent = $16, defined_by = $17, defined_at = $18, version = version + 1, pending = $20"
-		" WHERE id = $19",
+		" time_dependent = $16, defined_by = $17, defined_at = $18, version = version + 1, pending = $21, deterministic = $19,"
+		" change_count = change_count + 1"
+		" WHERE id = $20",
 		&args);
 }
 
@@ -428,6 +431,15 @@ strata_registry_set_state(int model_id, int applied_version, TimestampTz refresh
 							   " changed_at = CASE WHEN $4 THEN $3 ELSE changed_at END, row_count = $5, last_run = $6"
 							   " WHERE id = $1",
 							   &args);
+}
+
+void
+strata_registry_touch(int model_id)
+{
+	StrataArgs args = {0};
+
+	strata_args_int4(&args, model_id);
+	strata_base_keeper_execute("UPDATE strata_state.model SET change_count = change_count + 1 WHERE id = $1", &args);
 }
 
 void

@@ -56,6 +56,7 @@ typedef struct StrataModel
 	List *tags; /* char * */
 	Jsonb *column_comments;
 	bool time_dependent;
+	bool deterministic; /* its result hangs on nothing but the rows it reads */
 	int version;
 	int applied_version; /* 0: never built */
 	char *pending;
@@ -91,6 +92,8 @@ extern void strata_registry_set_dependencies(int model_id, const List *dependenc
 extern void strata_registry_set_lineage(int model_id, const List *rows); /* StrataLineageRow * */
 extern void strata_registry_set_state(int model_id, int applied_version, TimestampTz refreshed_at, bool changed,
 									  int64 row_count, int64 run_id);
+/* The model's rows changed: what reads it must look again. */
+extern void strata_registry_touch(int model_id);
 /* Columns whose values the next refresh fills in place, without making versions of it. */
 extern void strata_registry_set_backfill(int model_id, const List *columns);
 extern List *strata_registry_backfill(int model_id);

@@ -40,10 +40,11 @@ ms_datum(double ms)
 							   Int32GetDatum(-1));
 }
 
+/* A view has no rows of its own, and a model nothing of which was read was not counted. */
 static bool
-is_view(const RunStep *step)
+not_counted(const RunStep *step)
 {
-	return strcmp(step->plan->model->kind, "view") == 0;
+	return step->skipped || strcmp(step->plan->model->kind, "view") == 0;
 }
 
 /* ---- recording ---- */
@@ -58,7 +59,7 @@ record(int64 id, Run *run, bool published, const char *message)
 		RunStep *step = lfirst(lc);
 		StrataModel *m = step->plan->model;
 		StrataDeltaCounts *c = &step->result.counts;
-		bool view = is_view(step);
+		bool uncounted = not_counted(step);
 		StrataStep row = {foreach_current_index(lc) + 1,
 						  m->id,
 						  m->label,
@@ -66,10 +67,10 @@ record(int64 id, Run *run, bool published, const char *message)
 						  step->plan->action,
 						  step->plan->reason,
 						  step->status,
-						  view ? -1 : c->rows_in,
-						  view ? -1 : c->inserted,
-						  view ? -1 : c->updated,
-						  view ? -1 : c->deleted,
+						  uncounted ? -1 : c->rows_in,
+						  uncounted ? -1 : c->inserted,
+						  uncounted ? -1 : c->updated,
+						  uncounted ? -1 : c->deleted,
 						  step->result.rejected,
 						  step->ms,
 						  step->message};
@@ -152,18 +153,18 @@ put_refresh_row(ReturnSetInfo *set, int number, RunStep *step)
 	bool nulls[13] = {false};
 	StrataModel *m = step->plan->model;
 	StrataDeltaCounts *c = &step->result.counts;
-	bool view = is_view(step);
+	bool uncounted = not_counted(step);
 
 	values[0] = Int32GetDatum(number);
 	values[1] = text_or_null(m->label, &nulls[1]);
 	values[2] = text_or_null(strata_registry_layer_name(m->layer), &nulls[2]);
 	values[3] = text_or_null(step->plan->action, &nulls[3]);
 	values[4] = text_or_null(step->status, &nulls[4]);
-	values[5] = count_or_null(view ? -1 : c->rows_in, &nulls[5]);
-	values[6] = count_or_null(view ? -1 : c->inserted, &nulls[6]);
-	values[7] = count_or_null(view ? -1 : c->updated, &nulls[7]);
-	values[8] = count_or_null(view ? -1 : c->deleted, &nulls[8]);
-	values[9] = count_or_null(view ? -1 : step->result.rejected, &nulls[9]);
+	values[5] = count_or_null(uncounted ? -1 : c->rows_in, &nulls[5]);
+	values[6] = count_or_null(uncounted ? -1 : c->inserted, &nulls[6]);
+	values[7] = count_or_null(uncounted ? -1 : c->updated, &nulls[7]);
+	values[8] = count_or_null(uncounted ? -1 : c->deleted, &nulls[8]);
+	values[9] = count_or_null(uncounted ? -1 : step->result.rejected, &nulls[9]);
 	values[10] = text_or_null(runs_check_summary(step), &nulls[10]);
 	values[11] = ms_datum(step->ms);
 	values[12] = text_or_null(step->message, &nulls[12]);
@@ -245,7 +246,7 @@ put_plan_row(ReturnSetInfo *set, StrataPlanStep *plan, RunStep *step)
 	Datum values[12];
 	bool nulls[12] = {false};
 	StrataModel *m = plan->model;
-	bool known = step != NULL && !is_view(step);
+	bool known = step != NULL && !not_counted(step);
 
 	values[0] = Int32GetDatum(plan->step);
 	values[1] = text_or_null(m->label, &nulls[1]);

@@ -2,6 +2,7 @@
 #define STRATA_RUNS_INTERNAL_H
 
 #include "runs/runs.h"
+#include "fence/fence.h"
 #include "plan/plan.h"
 
 typedef struct RunRequest
@@ -20,6 +21,7 @@ typedef struct RunStep
 	StrataPlanStep *plan;
 	StrataRefreshResult result;
 	List *outcomes;     /* StrataCheckOutcome * */
+	bool skipped;       /* nothing it reads had changed: not computed */
 	const char *status; /* succeeded | unchanged | failed | skipped */
 	double ms;
 	char *message;
@@ -28,6 +30,7 @@ typedef struct RunStep
 typedef struct Run
 {
 	RunRequest request;
+	XLogRecPtr position; /* of the log, before the snapshot */
 	Snapshot snapshot;
 	List *steps;       /* RunStep * */
 	int failed_checks; /* of severity error */

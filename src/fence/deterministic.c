@@ -1,0 +1,116 @@
+/*
+ * deterministic.c: does a query's result hang on nothing but the rows it reads?
+ *
+ * Immutable built-in functions and those of extensions do. Of the stable ones only those are let through that hang on
+ * settings a model keeps (time zone, date style) or on the types of their arguments. A user's own function may be
+ * replaced at any time, so it never counts.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_proc.h"
+#include "commands/extension.h"
+#include "fence/fence.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/lsyscache.h"
+
+static const char *const settled[] = {
+	"to_char",
+	"to_date",
+	"to_timestamp",
+	"date_trunc",
+	"date_part",
+	"extract",
+	"timezone",
+	"timestamptz",
+	"timestamp",
+	"date",
+	"timetz",
+	"time",
+	"age",
+	"concat",
+	"concat_ws",
+	"format",
+	"array_to_string",
+	"to_json",
+	"to_jsonb",
+	"row_to_json",
+	"json_build_object",
+	"json_build_array",
+	"jsonb_build_object",
+	"jsonb_build_array",
+	"textanycat",
+	"anytextcat",
+	"quote_literal",
+	"quote_nullable",
+	"make_timestamptz",
+	"string_to_array",
+	"overlaps",
+	"isfinite",
+	"array_agg",
+	"jsonb_agg",
+	"json_agg",
+	"jsonb_object_agg",
+	"json_object_agg",
+	"count",
+	"generate_series",
+};
+
+static bool
+may_change(Oid funcid, void *context)
+{
+	char volatility = func_volatile(funcid);
+	char *name;
+	bool comparison;
+
+	if (funcid >= FirstNormalObjectId)
+	{
+		Oid extension = getExtensionOfObject(ProcedureRelationId, funcid);
+
+		return !OidIsValid(extension) ||
+			   (volatility != PROVOLATILE_IMMUTABLE && extension != get_extension_oid("pg_strata", true));
+	}
+	if (volatility == PROVOLATILE_IMMUTABLE)
+		return false;
+	if (volatility == PROVOLATILE_VOLATILE)
+		return true;
+	name = get_func_name(funcid);
+	for (int i = 0; i < (int) lengthof(settled); i++)
+		if (strcmp(name, settled[i]) == 0)
+			return strcmp(name, "age") == 0 && get_func_nargs(funcid) == 1;
+	/* comparisons and arithmetic between dates and times of different kinds hang on the time zone alone */
+	comparison = strncmp(name, "date_", 5) == 0 || strncmp(name, "timestamp_", 10) == 0 ||
+				 strncmp(name, "timestamptz_", 12) == 0 || strncmp(name, "interval_", 9) == 0 ||
+				 strncmp(name, "in_range_", 9) == 0;
+	/* input and output functions of types, as casts through text use them */
+	return !comparison && !(strlen(name) > 3 && (strcmp(name + strlen(name) - 3, "out") == 0 ||
+												 strcmp(name + strlen(name) - 2, "in") == 0));
+}
+
+static bool
+walk(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, SQLValueFunction) || IsA(node, NextValueExpr))
+		return true;
+	if (check_functions_in_node(node, may_change, context))
+		return true;
+	if (IsA(node, Query))
+	{
+		ListCell *lc;
+
+		foreach (lc, ((Query *) node)->rtable)
+			if (((RangeTblEntry *) lfirst(lc))->tablesample != NULL)
+				return true;
+		return query_tree_walker((Query *) node, walk, context, 0);
+	}
+	return expression_tree_walker(node, walk, context);
+}
+
+bool
+strata_fence_is_deterministic(Query *query)
+{
+	return !walk((Node *) query, NULL);
+}

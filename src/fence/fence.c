@@ -1,0 +1,223 @@
+/*
+ * fence.c: exact "nothing changed" without a trigger on anything.
+ *
+ * Every change of a table's rows stamps the page with its place in the write-ahead log. A refresh notes the place L
+ * where the log stood before its snapshot was taken (and before the command counter moved, so that
+ * all the transaction itself wrote before L is in the snapshot too). If no page of a table carries a later stamp, no row of it was
+ * written since L. What was written before L is in the snapshot, unless its transaction was still open then: a fence is
+ * only kept when the snapshot had no open transaction beside its own. Tables rewritten since have another file. Models
+ * are watched by a counter that moves with their rows, in the same transaction, read under the same snapshot.
+ *
+ * Whatever else a result may hang on (functions of users, views of users, row security, unlogged and foreign tables,
+ * settings, clocks) makes the fence "not known", and the model is computed. See README.md for the argument in full.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "base/compat.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_type.h"
+#include "fence/fence.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/pg_lsn.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+XLogRecPtr
+strata_fence_position(void)
+{
+	return GetXLogInsertRecPtr();
+}
+
+static void
+give_up(StrataFence *fence, const char *why)
+{
+	fence->known = false;
+	if (fence->why == NULL)
+		fence->why = why;
+}
+
+/* A table with rows of its own: its file is part of what is compared. */
+static void
+add_table(StrataFence *fence, StringInfo inputs, Oid relid)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+
+	if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+		give_up(fence, "reads an unlogged or temporary table");
+	else if (rel->rd_rel->relrowsecurity)
+		give_up(fence, "reads a table with row security");
+	else if (rel->rd_rel->relkind != RELKIND_RELATION && rel->rd_rel->relkind != RELKIND_MATVIEW)
+		give_up(fence, "reads something that is not a table");
+	else if (rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+		give_up(fence, "reads a table of another access method");
+	else if (rel->rd_createSubid != InvalidSubTransactionId || STRATA_REWRITTEN_HERE(rel))
+		give_up(fence, "reads a table made or rewritten in this transaction");
+	else
+	{
+		appendStringInfo(inputs, " t%u:%u", relid, rel->rd_rel->relfilenode);
+		fence->relations = lappend_oid(fence->relations, relid);
+	}
+	table_close(rel, NoLock);
+}
+
+static void
+add_relation(StrataFence *fence, StringInfo inputs, const char *schema, const char *name)
+{
+	Oid namespace_oid = get_namespace_oid(schema, true);
+	Oid relid = OidIsValid(namespace_oid) ? get_relname_relid(name, namespace_oid) : InvalidOid;
+	ListCell *lc;
+
+	if (!OidIsValid(relid))
+	{
+		give_up(fence, "reads a relation that is not there");
+		return;
+	}
+	/* partitions and inheritance children: a partitioned table has no rows of its own */
+	foreach (lc, find_all_inheritors(relid, AccessShareLock, NULL))
+	{
+		if (get_rel_relkind(lfirst_oid(lc)) != RELKIND_PARTITIONED_TABLE)
+			add_table(fence, inputs, lfirst_oid(lc));
+		else
+			appendStringInfo(inputs, " p%u", lfirst_oid(lc));
+	}
+}
+
+static void
+add_inputs(StrataFence *fence, StringInfo inputs, const StrataModel *model, Snapshot snapshot, List **seen)
+{
+	ListCell *lc;
+
+	check_stack_depth();
+	if (!model->deterministic)
+		give_up(fence, "calls functions whose result may change");
+	foreach (lc, model->dependencies)
+	{
+		StrataDependency *d = lfirst(lc);
+		StrataModel *upstream;
+
+		if (!fence->known)
+			return;
+		if (d->model_id == 0)
+		{
+			add_relation(fence, inputs, d->schema, d->name);
+			continue;
+		}
+		if (list_member_int(*seen, d->model_id))
+			continue;
+		*seen = lappend_int(*seen, d->model_id);
+		{
+			StrataArgs args = {0};
+			StrataIdentity saved;
+			StrataRows *rows;
+
+			strata_args_int4(&args, d->model_id);
+			strata_base_enter_keeper(&saved);
+			rows = strata_base_run_query("SELECT change_count, kind = 'view' FROM strata_state.model WHERE id = $1",
+										 &args, snapshot, NIL);
+			strata_base_leave(&saved);
+			if (rows->count == 0)
+			{
+				give_up(fence, "reads a model defined since");
+				return;
+			}
+			appendStringInfo(inputs, " m%d:" INT64_FORMAT, d->model_id, strata_rows_int(rows, 0, 1));
+			if (!strata_rows_bool(rows, 0, 2))
+				continue;
+		}
+		upstream = strata_registry_model_by_id(d->model_id);
+		if (upstream == NULL)
+			give_up(fence, "reads a model that is gone");
+		else
+			add_inputs(fence, inputs, upstream, snapshot, seen);
+	}
+}
+
+StrataFence *
+strata_fence_take(const StrataModel *model, Snapshot snapshot, XLogRecPtr lsn)
+{
+	StrataFence *fence = palloc0(sizeof(StrataFence));
+	StringInfoData inputs;
+	List *seen = NIL;
+
+	fence->known = true;
+	fence->lsn = lsn;
+	initStringInfo(&inputs);
+	/* log positions and file numbers mean something in this cluster and database only */
+	appendStringInfo(&inputs, UINT64_FORMAT " %u v%d", GetSystemIdentifier(), MyDatabaseId, model->version);
+	fence->closed =
+		snapshot->xcnt == 0 && snapshot->subxcnt == 0 && !snapshot->suboverflowed && !IsolationUsesXactSnapshot();
+	add_inputs(fence, &inputs, model, snapshot, &seen);
+	fence->inputs = inputs.data;
+	return fence;
+}
+
+/* No page was written after lsn. Newest pages first: what was appended is found at once. */
+static bool
+pages_older(Oid relid, XLogRecPtr lsn)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+	BlockNumber blocks = RelationGetNumberOfBlocks(rel);
+	bool older = true;
+
+	while (older && blocks > 0)
+	{
+		Buffer buffer;
+
+		CHECK_FOR_INTERRUPTS();
+		buffer = ReadBufferExtended(rel, MAIN_FORKNUM, --blocks, RBM_NORMAL, strategy);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		older = PageGetLSN(BufferGetPage(buffer)) <= lsn;
+		UnlockReleaseBuffer(buffer);
+	}
+	FreeAccessStrategy(strategy);
+	table_close(rel, NoLock);
+	return older;
+}
+
+bool
+strata_fence_holds(const StrataModel *model, const StrataFence *now)
+{
+	StrataArgs args = {0};
+	StrataRows *rows;
+	char *inputs;
+	bool isnull;
+	XLogRecPtr lsn;
+	ListCell *lc;
+
+	/* what is open now does not matter: rows it wrote are in no snapshot yet, and their pages tell later */
+	if (!now->known)
+		return false;
+	strata_args_int4(&args, model->id);
+	rows = strata_base_keeper_query("SELECT fence_inputs, fence_lsn FROM strata_state.model WHERE id = $1", &args);
+	if (rows->count == 0 || (inputs = strata_rows_text(rows, 0, 1)) == NULL || strcmp(inputs, now->inputs) != 0)
+		return false;
+	lsn = DatumGetLSN(strata_rows_datum(rows, 0, 2, &isnull));
+	if (isnull)
+		return false;
+	foreach (lc, now->relations)
+		if (!pages_older(lfirst_oid(lc), lsn))
+			return false;
+	return true;
+}
+
+void
+strata_fence_store(const StrataModel *model, const StrataFence *fence)
+{
+	StrataArgs args = {0};
+
+	strata_args_int4(&args, model->id);
+	strata_args_text(&args, fence->known && fence->closed ? fence->inputs : NULL);
+	strata_args_datum(&args, LSNOID, LSNGetDatum(fence->lsn), !fence->known || !fence->closed);
+	strata_base_keeper_execute("UPDATE strata_state.model SET fence_inputs = $2, fence_lsn = $3 WHERE id = $1", &args);
+}
