@@ -9,6 +9,7 @@
 
 #include "access/htup_details.h"
 #include "catalog/catalog.h"
+#include "base/version.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "common/hashfn.h"
@@ -347,6 +348,7 @@ strata_layers_define(const StrataDefine *define)
 	StrataName name;
 	char *result;
 
+	strata_base_require_version();
 	if (define->query == NULL || define->name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a model needs a name and a query"),
 						errhint("strata.define_%s('schema.name', $$ SELECT ... $$, ...)",

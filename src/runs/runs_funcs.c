@@ -5,6 +5,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "base/version.h"
 #include "checks/checks.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -201,6 +202,7 @@ strata_refresh(PG_FUNCTION_ARGS)
 	int64 id;
 	ListCell *lc;
 
+	strata_base_require_version();
 	InitMaterializedSRF(fcinfo, 0);
 	request.full_rebuild = !PG_ARGISNULL(3) && PG_GETARG_BOOL(3);
 	request.confirm_shrink = !PG_ARGISNULL(4) && PG_GETARG_BOOL(4);
@@ -273,6 +275,7 @@ strata_plan(PG_FUNCTION_ARGS)
 	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
 	ListCell *lc;
 
+	strata_base_require_version();
 	InitMaterializedSRF(fcinfo, 0);
 	if (data)
 	{
