@@ -37,7 +37,7 @@ start() {
 		createdb "$example"
 		psql -Xq -d "$example" -c 'CREATE EXTENSION pg_strata'
 		status=0
-		(cd "$TOP/examples/$example" && psql -X -q -v ON_ERROR_STOP=1 -P pager=off -d "$example" -f demo.sql) || status=$?
+		(cd "$TOP/examples/$example" && psql -X -q -v ON_ERROR_STOP=1 -P pager=off -d "$example" -v donnees="$TOP/examples/$example/data" -f demo.sql) || status=$?
 		if [ "$status" -ne 0 ]; then
 			grep -E 'terminated by signal|PANIC:|TRAP:' "$dir/cluster/server.log" | tail -5 >&2 || true
 			echo >&2
