@@ -146,7 +146,7 @@ SELECT pg_catalog.format('%I.%I', s.schema_name, s.relation_name) AS source,
        s.defined_at
   FROM strata_state.source s
   JOIN strata_state.visible_relation v USING (schema_name, relation_name);
-COMMENT ON VIEW strata.sources IS 'One row per declared source you own or may read.';
+COMMENT ON VIEW strata.sources IS 'One row per declared source you own or may read: how fresh it must be, and which models read it.';
 
 CREATE VIEW strata.columns WITH (security_barrier) AS
 SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
@@ -160,7 +160,7 @@ SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
   JOIN strata_state.model_column c ON c.model_id OPERATOR(pg_catalog.=) m.id
   LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) v.relid
    AND a.attname OPERATOR(pg_catalog.=) c.name AND NOT a.attisdropped;
-COMMENT ON VIEW strata.columns IS 'One row per column of a model: type, role (key, history, fixed, overwrite, surrogate key, ...), description.';
+COMMENT ON VIEW strata.columns IS 'One row per column of a model: type, role (key, history, fixed, overwrite, surrogate key, dimension key, grain, valid time, attribute), description.';
 
 CREATE VIEW strata.lineage WITH (security_barrier) AS
 SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,

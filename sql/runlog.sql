@@ -53,7 +53,7 @@ SELECT r.id AS run,
  WHERE EXISTS (SELECT FROM pg_catalog.pg_roles a
                 WHERE a.rolname OPERATOR(pg_catalog.=) r.role AND pg_catalog.pg_has_role(a.oid, 'USAGE'))
     OR (SELECT a.rolsuper FROM pg_catalog.pg_roles a WHERE a.rolname OPERATOR(pg_catalog.=) CURRENT_USER);
-COMMENT ON VIEW strata.runs IS 'One row per refresh, data plan or test that you, or a role you belong to, started.';
+COMMENT ON VIEW strata.runs IS 'One row per refresh that you, or a role whose rights you have, ran: what was chosen, when, how it ended. plan() leaves none.';
 
 -- Messages quote data: they are for who ran the step and for the owner of the model, not for its readers.
 CREATE VIEW strata.steps WITH (security_barrier) AS
@@ -77,6 +77,6 @@ SELECT s.run_id AS run,
   LEFT JOIN strata_state.visible_relation v ON v.schema_name OPERATOR(pg_catalog.=) m.schema_name
    AND v.relation_name OPERATOR(pg_catalog.=) m.relation_name
  WHERE r.run IS NOT NULL OR v.relid IS NOT NULL;
-COMMENT ON VIEW strata.steps IS 'What each run did to each model: action and why, rows read and changed, time. Steps of your runs and of models you may read.';
+COMMENT ON VIEW strata.steps IS 'One row per model of a run: action and why, rows read and changed, time. Steps of your runs and of models you may read.';
 
 GRANT SELECT ON strata.runs, strata.steps TO PUBLIC;

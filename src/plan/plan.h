@@ -14,6 +14,7 @@ typedef struct StrataPlanStep
 	StrataModel *model;
 	char *action; /* nothing | build | rebuild | refresh | broken */
 	char *reason;
+	List *unbuilt; /* labels of never built models that it reads and that are not in this plan */
 	bool selected;
 } StrataPlanStep;
 

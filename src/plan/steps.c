@@ -201,9 +201,10 @@ decide(const StrataGraph *graph, int at, const bool *chosen, bool full_rebuild, 
 		step->action = "refresh";
 		step->reason = refresh_reason(&in);
 	}
+	step->unbuilt = in.unbuilt;
 	if (in.unbuilt != NIL)
-		step->reason =
-			psprintf("%s; warning: reads %s, never built and not in this plan", step->reason, some_names(in.unbuilt));
+		step->reason = psprintf("%s; a refresh would refuse: reads %s, never built and not chosen", step->reason,
+								some_names(in.unbuilt));
 }
 
 List *

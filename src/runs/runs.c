@@ -119,6 +119,7 @@ run_step(Run *run, RunStep *step)
 	ErrorContextCallback context;
 
 	INSTR_TIME_SET_CURRENT(start);
+	run->at = step;
 	context.callback = runs_error_context;
 	context.arg = model->label;
 	context.previous = error_context_stack;
@@ -141,7 +142,12 @@ run_step(Run *run, RunStep *step)
 	error_context_stack = context.previous;
 	step->ms = elapsed_ms(start);
 	step->message = step->result.message;
-	step->status = c->inserted + c->updated + c->deleted > 0 || model->applied_version == 0 ? "succeeded" : "unchanged";
+	step->done = true;
+	if (strcmp(step->plan->action, "nothing") == 0)
+		step->status = "unchanged";
+	else
+		step->status =
+			c->inserted + c->updated + c->deleted > 0 || model->applied_version == 0 ? "succeeded" : "unchanged";
 }
 
 /*
@@ -156,6 +162,7 @@ check_step(Run *run, RunStep *step)
 	ErrorContextCallback context;
 
 	INSTR_TIME_SET_CURRENT(start);
+	run->at = step;
 	context.callback = runs_error_context;
 	context.arg = model->label;
 	context.previous = error_context_stack;
@@ -188,10 +195,33 @@ count_failures(Run *run, RunStep *step)
 	}
 }
 
-Run *
-runs_execute(const RunRequest *request)
+/*
+ * What a model reads has to be there. A target that was never built is an empty table: its readers would be published empty, or
+ * emptied.
+ */
+static void
+require_built(const List *plan)
 {
-	Run *run = palloc0(sizeof(Run));
+	ListCell *lc;
+
+	foreach (lc, plan)
+	{
+		StrataPlanStep *step = lfirst(lc);
+
+		if (step->unbuilt == NIL)
+			continue;
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("model %s reads %s, never built and not chosen for this refresh", step->model->label,
+							   strata_base_join(step->unbuilt, ", ")),
+						errdetail("It would be computed from an empty table."),
+						errhint("Choose what it reads too, as '+%s' does; or leave it out with exclude.",
+								step->model->label)));
+	}
+}
+
+void
+runs_execute(const RunRequest *request, Run *run)
+{
 	List *plan = strata_plan_make(request->models, request->exclude, request->full_rebuild);
 	ListCell *lc;
 
@@ -201,6 +231,8 @@ runs_execute(const RunRequest *request)
 	lock_models(plan, request->wait);
 	/* what was waited for may have changed definitions: choose again, now that they stand still */
 	plan = strata_plan_make(request->models, request->exclude, request->full_rebuild);
+	run->planned = plan;
+	require_built(plan);
 	/* after the locks, so that run times of one model follow each other */
 	if (run->request.as_of == 0)
 		run->request.as_of = GetCurrentTimestamp();
@@ -231,7 +263,13 @@ runs_execute(const RunRequest *request)
 	}
 	UnregisterSnapshot(run->snapshot);
 	run->snapshot = NULL;
-	return run;
+}
+
+static void
+add_count(StringInfo buf, int count, const char *what)
+{
+	if (count > 0)
+		appendStringInfo(buf, "%s%d %s", buf->len > 0 ? ", " : "", count, what);
 }
 
 char *
@@ -240,6 +278,7 @@ runs_check_summary(const RunStep *step)
 	int passed = 0;
 	int warned = 0;
 	int failed = 0;
+	int skipped = 0;
 	ListCell *lc;
 	StringInfoData buf;
 
@@ -247,22 +286,21 @@ runs_check_summary(const RunStep *step)
 	{
 		const char *status = ((StrataCheckOutcome *) lfirst(lc))->status;
 
-		if (strcmp(status, "passed") == 0 || strcmp(status, "skipped") == 0)
+		if (strcmp(status, "passed") == 0)
 			passed++;
+		else if (strcmp(status, "skipped") == 0)
+			skipped++;
 		else if (strcmp(status, "warned") == 0)
 			warned++;
 		else
 			failed++;
 	}
-	if (passed + warned + failed == 0)
-		return NULL;
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%d passed", passed);
-	if (warned > 0)
-		appendStringInfo(&buf, ", %d warned", warned);
-	if (failed > 0)
-		appendStringInfo(&buf, ", %d failed", failed);
-	return buf.data;
+	add_count(&buf, passed, "passed");
+	add_count(&buf, warned, "warned");
+	add_count(&buf, failed, "failed");
+	add_count(&buf, skipped, "skipped");
+	return buf.len > 0 ? buf.data : NULL;
 }
 
 char *

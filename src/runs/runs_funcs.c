@@ -41,11 +41,11 @@ ms_datum(double ms)
 							   Int32GetDatum(-1));
 }
 
-/* A view has no rows of its own, and a model nothing of which was read was not counted. */
+/* A view has no rows of its own; a model not computed, a step that raised an error or was never begun have none to tell of. */
 static bool
-not_counted(const RunStep *step)
+is_counted(const RunStep *step)
 {
-	return step->skipped || strcmp(step->plan->model->kind, "view") == 0;
+	return step->done && !step->skipped && strcmp(step->plan->model->kind, "view") != 0;
 }
 
 /* ---- recording ---- */
@@ -60,7 +60,7 @@ record(int64 id, Run *run, bool published, const char *message)
 		RunStep *step = lfirst(lc);
 		StrataModel *m = step->plan->model;
 		StrataDeltaCounts *c = &step->result.counts;
-		bool uncounted = not_counted(step);
+		bool view = !is_counted(step);
 		StrataStep row = {foreach_current_index(lc) + 1,
 						  m->id,
 						  m->label,
@@ -68,11 +68,11 @@ record(int64 id, Run *run, bool published, const char *message)
 						  step->plan->action,
 						  step->plan->reason,
 						  step->status,
-						  uncounted ? -1 : c->rows_in,
-						  uncounted ? -1 : c->inserted,
-						  uncounted ? -1 : c->updated,
-						  uncounted ? -1 : c->deleted,
-						  step->result.rejected,
+						  view ? -1 : c->rows_in,
+						  view ? -1 : c->inserted,
+						  view ? -1 : c->updated,
+						  view ? -1 : c->deleted,
+						  view ? -1 : step->result.rejected,
 						  step->ms,
 						  step->message};
 
@@ -87,16 +87,50 @@ record(int64 id, Run *run, bool published, const char *message)
 
 /* ---- running aside ---- */
 
+/* What was done and is no more: the counts tell what would have changed. */
+static void
+mark_rolled_back(Run *run)
+{
+	ListCell *lc;
+
+	foreach (lc, run->steps)
+	{
+		RunStep *step = lfirst(lc);
+
+		if (step->done && strcmp(step->status, "succeeded") == 0)
+			step->status = "rolled back";
+	}
+}
+
+/* After an error: the step that raised it has failed, those after it were not begun. */
+static void
+close_run(Run *run, const ErrorData *error)
+{
+	if (run->at != NULL)
+	{
+		run->at->status = "failed";
+		run->at->message = error->message;
+	}
+	for (int i = list_length(run->steps); i < list_length(run->planned); i++)
+	{
+		RunStep *step = palloc0(sizeof(RunStep));
+
+		step->plan = list_nth(run->planned, i);
+		step->status = "skipped";
+		run->steps = lappend(run->steps, step);
+	}
+}
+
 /*
- * Runs in a subtransaction that the caller keeps or rolls back. An error in it is caught: *error says what it was, and the run ends at
- * the step that raised it.
+ * Runs in a subtransaction that is rolled back, or kept if so wanted and no check failed. An error in it is caught: *error says what
+ * it was, and the run ends at the step that raised it.
  */
 static Run *
 execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error, bool *kept)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	Run *volatile run = NULL;
+	Run *run = palloc0(sizeof(Run));
 
 	*error = NULL;
 	*kept = false;
@@ -104,7 +138,7 @@ execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error,
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		run = runs_execute(request);
+		runs_execute(request, run);
 		if (keep_if_passed && run->failed_checks == 0)
 		{
 			ReleaseCurrentSubTransaction();
@@ -129,6 +163,10 @@ execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error,
 			ReThrowError(*error);
 	}
 	PG_END_TRY();
+	if (*error)
+		close_run(run, *error);
+	if (keep_if_passed && !*kept)
+		mark_rolled_back(run);
 	return run;
 }
 
@@ -154,7 +192,8 @@ put_refresh_row(ReturnSetInfo *set, int number, RunStep *step)
 	bool nulls[13] = {false};
 	StrataModel *m = step->plan->model;
 	StrataDeltaCounts *c = &step->result.counts;
-	bool uncounted = not_counted(step);
+	/* what a step did that was not done is not known */
+	bool view = !is_counted(step);
 
 	values[0] = Int32GetDatum(number);
 	values[1] = text_or_null(m->label, &nulls[1]);
@@ -177,7 +216,10 @@ read_request(FunctionCallInfo fcinfo, int as_of_arg)
 {
 	RunRequest r = {0};
 
-	r.models = PG_ARGISNULL(0) ? "*" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("models: the selector is NULL"),
+						errhint("Leave it out, or write '*', to choose all models.")));
+	r.models = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	r.exclude = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	r.wait = true;
 	if (!PG_ARGISNULL(as_of_arg))
@@ -216,7 +258,8 @@ strata_refresh(PG_FUNCTION_ARGS)
 	id = strata_runlog_start("refresh", request.models, request.as_of);
 	if (strcmp(on_error, "raise") == 0)
 	{
-		run = runs_execute(&request);
+		run = palloc0(sizeof(Run));
+		runs_execute(&request, run);
 		if (run->failed_checks > 0)
 			raise_failed_checks(run);
 		record(id, run, true, NULL);
@@ -224,12 +267,10 @@ strata_refresh(PG_FUNCTION_ARGS)
 	else
 	{
 		run = execute_aside(&request, true, &error, &kept);
-		if (run == NULL)
-		{
-			run = palloc0(sizeof(Run));
-			run->request = request;
-		}
-		record(id, run, kept, error ? error->message : kept ? NULL : psprintf("%d failed checks", run->failed_checks));
+		record(id, run, kept,
+			   error  ? error->message
+			   : kept ? NULL
+					  : psprintf("%d %s failed", run->failed_checks, run->failed_checks == 1 ? "check" : "checks"));
 		if (error)
 			ereport(WARNING,
 					(errcode(error->sqlerrcode), errmsg("the run failed: %s", error->message),
@@ -248,7 +289,7 @@ put_plan_row(ReturnSetInfo *set, StrataPlanStep *plan, RunStep *step)
 	Datum values[12];
 	bool nulls[12] = {false};
 	StrataModel *m = plan->model;
-	bool known = step != NULL && !not_counted(step);
+	bool known = step != NULL && is_counted(step);
 
 	values[0] = Int32GetDatum(plan->step);
 	values[1] = text_or_null(m->label, &nulls[1]);

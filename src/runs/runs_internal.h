@@ -22,7 +22,8 @@ typedef struct RunStep
 	StrataRefreshResult result;
 	List *outcomes;     /* StrataCheckOutcome * */
 	bool skipped;       /* nothing it reads had changed: not computed */
-	const char *status; /* succeeded | unchanged | failed | skipped */
+	const char *status; /* succeeded | unchanged | failed | skipped | rolled back */
+	bool done;          /* refreshed and checked: the counts are those of it */
 	double ms;
 	char *message;
 } RunStep;
@@ -32,13 +33,18 @@ typedef struct Run
 	RunRequest request;
 	XLogRecPtr position; /* of the log, before the snapshot */
 	Snapshot snapshot;
-	List *steps;       /* RunStep * */
+	List *planned;     /* StrataPlanStep *: what was to be done */
+	List *steps;       /* RunStep *: what was begun */
+	RunStep *at;       /* the step being done: an error is its */
 	int failed_checks; /* of severity error */
 } Run;
 
 extern void runs_error_context(void *arg);
-/* Locks, takes the snapshot, refreshes, checks. Errors pass through; failed checks are counted, not raised. */
-extern Run *runs_execute(const RunRequest *request);
+/*
+ * Locks, takes the snapshot, refreshes, checks. Errors pass through, and run then holds the steps begun, and at the one that
+ * raised it; failed checks are counted, not raised.
+ */
+extern void runs_execute(const RunRequest *request, Run *run);
 extern char *runs_check_summary(const RunStep *step);
 /* DETAIL text of the failed checks, bounded. */
 extern char *runs_failure_detail(const Run *run);
