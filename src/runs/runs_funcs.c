@@ -60,7 +60,7 @@ record(int64 id, Run *run, bool published, const char *message)
 		RunStep *step = lfirst(lc);
 		StrataModel *m = step->plan->model;
 		StrataDeltaCounts *c = &step->result.counts;
-		bool view = !is_counted(step);
+		bool uncounted = !is_counted(step);
 		StrataStep row = {foreach_current_index(lc) + 1,
 						  m->id,
 						  m->label,
@@ -68,11 +68,11 @@ record(int64 id, Run *run, bool published, const char *message)
 						  step->plan->action,
 						  step->plan->reason,
 						  step->status,
-						  view ? -1 : c->rows_in,
-						  view ? -1 : c->inserted,
-						  view ? -1 : c->updated,
-						  view ? -1 : c->deleted,
-						  view ? -1 : step->result.rejected,
+						  uncounted ? -1 : c->rows_in,
+						  uncounted ? -1 : c->inserted,
+						  uncounted ? -1 : c->updated,
+						  uncounted ? -1 : c->deleted,
+						  uncounted ? -1 : step->result.rejected,
 						  step->ms,
 						  step->message};
 
@@ -193,7 +193,7 @@ put_refresh_row(ReturnSetInfo *set, int number, RunStep *step)
 	StrataModel *m = step->plan->model;
 	StrataDeltaCounts *c = &step->result.counts;
 	/* what a step did that was not done is not known */
-	bool view = !is_counted(step);
+	bool uncounted = !is_counted(step);
 
 	values[0] = Int32GetDatum(number);
 	values[1] = text_or_null(m->label, &nulls[1]);
