@@ -56,6 +56,8 @@ void
 strata_base_enter_owner(Oid role, const StrataSettings *settings, StrataIdentity *saved)
 {
 	enter(role, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION, saved);
+	/* off, it would raise an error instead of applying the policies */
+	pin("row_security", "on");
 	if (settings && settings->time_zone)
 		pin("TimeZone", settings->time_zone);
 	if (settings && settings->date_style)

@@ -456,9 +456,7 @@ strata_checks_define(const StrataModel *model, StrataCheck *check, const char *k
 		strata_base_check_identifier(check->name, "name");
 	else
 		check->name = default_name(check);
-	if (!OidIsValid(model->relid))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target of model %s does not exist", model->label),
-						errhint("Define the model again.")));
+	strata_registry_require_target(model);
 	target = strata_checks_target(model);
 	check_columns(target, check);
 	strata_checks_resolve(model, check);

@@ -616,6 +616,7 @@ strata_checks_explain(const StrataModel *model)
 	StrataIdentity saved;
 	ListCell *lc;
 
+	strata_registry_require_target(model);
 	begin_run(&run, &saved);
 	divide(&run, make_items(model), &scan, &alone);
 	explain_items(&run, explain_scan, scan, &statements);

@@ -340,6 +340,19 @@ refuse_hidden(Oid relid)
 						errhint("Define or drop the model; a superuser can SET strata.guard_enforce = off.")));
 }
 
+static bool
+changes_owner(const AlterTableStmt *stmt)
+{
+	ListCell *lc;
+
+	foreach (lc, stmt->cmds)
+	{
+		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_ChangeOwner)
+			return true;
+	}
+	return false;
+}
+
 static void
 start_alter_table(AlterTableStmt *stmt)
 {
@@ -348,6 +361,13 @@ start_alter_table(AlterTableStmt *stmt)
 	ObjectAddress address = InvalidObjectAddress;
 	ListCell *lc;
 
+	if (changes_owner(stmt))
+	{
+		relid = relation_of(stmt->relation);
+		if (OidIsValid(relid))
+			strata_guard_note_relation((Node *) stmt, relid);
+		relid = InvalidOid;
+	}
 	foreach (lc, stmt->cmds)
 	{
 		AlterTableCmd *cmd = lfirst_node(AlterTableCmd, lc);
@@ -479,19 +499,6 @@ strata_guard_command_start(PG_FUNCTION_ARGS)
 
 /* ---- the end of a command, and what it dropped ---- */
 
-static bool
-changes_owner(const AlterTableStmt *stmt)
-{
-	ListCell *lc;
-
-	foreach (lc, stmt->cmds)
-	{
-		if (lfirst_node(AlterTableCmd, lc)->subtype == AT_ChangeOwner)
-			return true;
-	}
-	return false;
-}
-
 Datum
 strata_guard_command_end(PG_FUNCTION_ARGS)
 {
@@ -512,12 +519,8 @@ strata_guard_command_end(PG_FUNCTION_ARGS)
 			break;
 		}
 		case T_AlterObjectSchemaStmt:
-			strata_guard_follow(parsetree);
-			break;
 		case T_AlterTableStmt:
 			strata_guard_follow(parsetree);
-			if (changes_owner((AlterTableStmt *) parsetree))
-				strata_guard_follow_owners();
 			break;
 		default:
 			break;

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 
 #define MAX_NOTES 16
 
@@ -27,6 +28,7 @@ typedef struct Note
 	const Node *parsetree; /* NULL: no note */
 	int level;             /* nesting level of the transaction */
 	Oid relid;
+	Oid owner;
 	NameData schema;
 	NameData name;
 	AttrNumber attno; /* ALTER COLUMN TYPE with a hook */
@@ -44,6 +46,49 @@ strata_guard_forget(int level)
 			memset(&notes[i], 0, sizeof(Note));
 }
 
+static Oid
+owner_of(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/*
+ * What a model keeps belongs to the target's owner: its hidden relations, its rejects, its partitions. No rights are
+ * asked, as for the indexes of a table: who may give away the target gives away what belongs to it. Nothing else is
+ * followed: what belongs to a third role stays with it, and so does a model whose name this relation only bears.
+ */
+static void
+follow_owner(Oid relid, Oid old_owner, Oid new_owner)
+{
+	StrataArgs args = {0};
+	StrataRows *rows;
+
+	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(relid), false);
+	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(old_owner), false);
+	rows = strata_base_keeper_query(
+		"SELECT h.oid FROM pg_class t"
+		"  JOIN pg_namespace n ON n.oid = t.relnamespace"
+		"  JOIN strata_state.model m ON m.schema_name = n.nspname AND m.relation_name = t.relname"
+		"  JOIN pg_namespace s ON s.nspname = 'strata_state'"
+		"  JOIN pg_class q ON q.relnamespace = s.oid AND q.relname = format('m%s_query', m.id) AND q.relowner = $2"
+		"  JOIN pg_class h ON h.relowner = $2 AND h.relkind IN ('r', 'p', 'v', 'm', 'f')"
+		"   AND ((h.relnamespace = s.oid AND h.relname ~ ('^m' || m.id || '_'))"
+		"        OR (h.relnamespace = n.oid AND m.layer = 'staging' AND h.relname = m.relation_name || '__rejected')"
+		"        OR h.oid IN (SELECT i.relid FROM pg_partition_tree(t.oid) AS i WHERE t.relkind = 'p'))"
+		" WHERE t.oid = $1 ORDER BY h.oid",
+		&args);
+	for (uint64 i = 0; i < rows->count; i++)
+		ATExecChangeOwner(strata_rows_int(rows, i, 1), new_owner, true, AccessExclusiveLock);
+}
+
 static Note *
 new_note(const Node *parsetree, Oid relid)
 {
@@ -53,6 +98,7 @@ new_note(const Node *parsetree, Oid relid)
 	memset(note, 0, sizeof(Note));
 	note->level = GetCurrentTransactionNestLevel();
 	note->relid = relid;
+	note->owner = owner_of(relid);
 	namestrcpy(&note->schema, get_namespace_name(get_rel_namespace(relid)));
 	namestrcpy(&note->name, get_rel_name(relid));
 	note->parsetree = parsetree;
@@ -208,6 +254,8 @@ strata_guard_follow(const Node *parsetree)
 		name = get_rel_name(note.relid);
 		if (schema == NULL || name == NULL)
 			continue;
+		if (owner_of(note.relid) != note.owner)
+			follow_owner(note.relid, note.owner, owner_of(note.relid));
 		if (note.attno != 0)
 		{
 			if (strata_guard_type_hook)
@@ -240,27 +288,4 @@ strata_guard_follow_schema(const char *old_name, const char *new_name)
 
 		rename_relation(old_name, name, new_name, name);
 	}
-}
-
-/*
- * What a model keeps belongs to the target's owner: its hidden relations, its rejects, its partitions. No rights are
- * asked, as for the indexes of a table: who may give away the target gives away what belongs to it.
- */
-void
-strata_guard_follow_owners(void)
-{
-	StrataRows *rows = strata_base_keeper_query(
-		"SELECT h.oid, t.relowner FROM strata_state.model m"
-		"  JOIN pg_namespace n ON n.nspname = m.schema_name"
-		"  JOIN pg_class t ON t.relnamespace = n.oid AND t.relname = m.relation_name"
-		"  JOIN pg_namespace s ON s.nspname = 'strata_state'"
-		"  JOIN pg_class h ON h.relowner <> t.relowner AND h.relkind IN ('r', 'p', 'v', 'm', 'f')"
-		"   AND ((h.relnamespace = s.oid AND h.relname ~ ('^m' || m.id || '_'))"
-		"        OR (h.relnamespace = n.oid AND m.layer = 'staging' AND h.relname = left(m.relation_name, 53) || '__rejected')"
-		"        OR h.oid IN (SELECT i.relid FROM pg_partition_tree(t.oid) AS i WHERE t.relkind = 'p'))"
-		" ORDER BY h.oid",
-		NULL);
-
-	for (uint64 i = 0; i < rows->count; i++)
-		ATExecChangeOwner(strata_rows_int(rows, i, 1), strata_rows_int(rows, i, 2), true, AccessExclusiveLock);
 }

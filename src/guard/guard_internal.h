@@ -42,7 +42,6 @@ extern void strata_guard_note_column(const Node *parsetree, Oid relid, AttrNumbe
 extern void strata_guard_follow(const Node *parsetree);
 extern void strata_guard_follow_schema(const char *old_name, const char *new_name);
 extern void strata_guard_follow_column(Oid relid, const char *old_name, const char *new_name);
-extern void strata_guard_follow_owners(void);
 extern void strata_guard_forget(int level); /* notes of that nesting level of transactions and deeper */
 
 #endif /* STRATA_GUARD_INTERNAL_H */

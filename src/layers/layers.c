@@ -16,10 +16,14 @@ strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRe
 
 	memset(result, 0, sizeof(*result));
 	result->row_count = -1;
-	if (!OidIsValid(model->relid))
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target of model %s does not exist", model->label),
-						errhint("Drop the model with strata.drop_model('%s') and define it again.", model->label)));
+	strata_registry_require_target(model);
 	LockRelationOid(model->relid, RowExclusiveLock);
+	/* statements name the target: until the lock was ours, the name could go to another relation */
+	if (!strata_registry_stands(model))
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the target of model %s was renamed, dropped or given away by another session", model->label),
+				 errhint("Run it again.")));
 	strata_guard_suspend();
 	strata_base_enter_owner(model->owner, &model->settings, &saved);
 	layers_routine(model)->refresh(model, refresh, result);

@@ -76,6 +76,7 @@ open_name(const StrataDefine *define, StrataName *name)
 	if (old != NULL)
 	{
 		strata_registry_require_owner(old, "change");
+		strata_registry_require_target(old);
 		return old;
 	}
 	relid = get_relname_relid(name->name, schema);
@@ -293,8 +294,8 @@ create(Definition *def)
 	if (!strata_registry_lock(m->id, true))
 		elog(ERROR, "could not lock a new model");
 	m->query_view = strata_registry_state_relation(m->id, "query");
-	if (strcmp(m->kind, "view") != 0)
-		layers_create_query_view(m, def->resolved, m->owner);
+	/* a view is its own definition; the hidden one says whom the model belongs to */
+	layers_create_query_view(m, strcmp(m->kind, "view") == 0 ? "SELECT" : def->resolved, m->owner);
 	strata_base_enter_owner(m->owner, &m->settings, &saved);
 	layers_create_target(def);
 	m->relid = get_relname_relid(m->name, get_namespace_oid(m->schema, false));

@@ -7,18 +7,26 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
+#include "commands/view.h"
 #include "layers/layers_internal.h"
 #include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parser.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
 
 typedef struct Suspended
 {
 	char *label;
-	char *model;      /* whose definition it is, for messages */
-	bool self;        /* the relation being changed: made anew by the caller */
-	List *statements; /* what brings it back */
+	char *model; /* whose definition it is, for messages */
+	bool self;   /* the relation being changed: made anew by the caller */
+	Oid owner;
+	char *query;
+	List *statements; /* what it had beside its query: owner, grants, comments */
 } Suspended;
 
 static const char find_sql[] =
@@ -37,11 +45,11 @@ static const char find_sql[] =
 	"     OR (n.nspname = 'strata_state' AND c.relname = format('m%s_query', m.id))"
 	"  ORDER BY d.depth, 2";
 
-/* Everything that brings a view back as it was. */
+/* Everything that a view has beside its query. */
 static const char describe_sql[] =
 	"SELECT s FROM ("
-	" SELECT 1 AS o, format('CREATE VIEW %s%s AS %s', $2, coalesce(format(' WITH (%s)', array_to_string(c.reloptions, ', ')), ''),"
-	"   pg_get_viewdef(c.oid)) AS s FROM pg_class c WHERE c.oid = $1::oid"
+	" SELECT 1 AS o, format('ALTER VIEW %s SET (%s)', $2, array_to_string(c.reloptions, ', ')) AS s"
+	"   FROM pg_class c WHERE c.oid = $1::oid AND c.reloptions IS NOT NULL"
 	" UNION ALL SELECT 2, format('ALTER VIEW %s OWNER TO %I', $2, pg_get_userbyid(c.relowner)) FROM pg_class c WHERE c.oid = $1::oid"
 	" UNION ALL SELECT 3, format('GRANT %s ON %s TO %s%s', a.privilege_type, $2,"
 	"   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,"
@@ -56,6 +64,68 @@ static const char describe_sql[] =
 	"   FROM pg_attribute t WHERE t.attrelid = $1::oid AND t.attnum > 0 AND col_description($1::oid, t.attnum) IS NOT NULL"
 	") AS q ORDER BY o";
 
+/* ---- views made for their owners ---- */
+
+/*
+ * A query is analyzed as the owner of the view, never as the keeper: analysis already converts literals, and
+ * '{1}'::domain[] evaluates the constraint of the domain, which is code of whoever owns it.
+ */
+static Query *
+analyze_as(Oid owner, const char *sql)
+{
+	StrataIdentity saved;
+	Query *query;
+
+	strata_base_enter_owner(owner, NULL, &saved);
+	query = parse_analyze_fixedparams(linitial(raw_parser(sql, RAW_PARSE_DEFAULT)), sql, NULL, 0, NULL);
+	strata_base_leave(&saved);
+	return query;
+}
+
+/*
+ * CREATE VIEW of that name, for that owner, who needs no right to create there. The keeper makes a view of the same
+ * columns without values, and gives it the analyzed query.
+ */
+void
+layers_store_view(const char *label, const char *sql, Oid owner)
+{
+	Query *query = analyze_as(owner, sql);
+	StrataIdentity saved;
+	StringInfoData ddl;
+	StrataArgs args = {0};
+	ListCell *lc;
+	bool first = true;
+	Oid relid;
+
+	strata_base_enter_keeper(&saved);
+	initStringInfo(&ddl);
+	appendStringInfo(&ddl, "CREATE VIEW %s AS SELECT", label);
+	foreach (lc, query->targetList)
+	{
+		TargetEntry *te = lfirst(lc);
+		Oid collation = exprCollation((Node *) te->expr);
+
+		if (te->resjunk)
+			continue;
+		appendStringInfo(&ddl, "%s NULL::%s", first ? "" : ",",
+						 format_type_with_typemod(exprType((Node *) te->expr), exprTypmod((Node *) te->expr)));
+		if (OidIsValid(collation))
+			appendStringInfo(&ddl, " COLLATE %s", generate_collation_name(collation));
+		appendStringInfo(&ddl, " AS %s", quote_identifier(te->resname));
+		first = false;
+	}
+	strata_base_execute(ddl.data, NULL);
+	strata_args_text(&args, label);
+	relid = strata_rows_int(strata_base_query("SELECT $1::regclass::oid", &args), 0, 1);
+	StoreViewQuery(relid, query, true);
+	CommandCounterIncrement();
+	strata_base_execute(psprintf("ALTER VIEW %s OWNER TO %s", label, quote_identifier(GetUserNameFromId(owner, false))),
+						NULL);
+	strata_base_leave(&saved);
+}
+
+/* ---- stepping aside ---- */
+
 static Suspended *
 describe(Oid relid, const char *label, const char *model, bool self)
 {
@@ -67,6 +137,10 @@ describe(Oid relid, const char *label, const char *model, bool self)
 	s->model = pstrdup(model);
 	s->self = self;
 	strata_args_int8(&args, relid);
+	rows = strata_base_keeper_query("SELECT pg_get_viewdef(c.oid), c.relowner FROM pg_class c WHERE c.oid = $1::oid",
+									&args);
+	s->query = strata_rows_text(rows, 0, 1);
+	s->owner = strata_rows_int(rows, 0, 2);
 	strata_args_text(&args, label);
 	rows = strata_base_keeper_query(describe_sql, &args);
 	for (uint64 i = 0; i < rows->count; i++)
@@ -136,13 +210,12 @@ layers_resume_dependents(List *suspended, const char *label)
 		{
 			StrataIdentity saved;
 
+			/* the changed relation itself was made by the caller; its options, grants and comments come back here */
+			if (!s->self)
+				layers_store_view(s->label, s->query, s->owner);
 			strata_base_enter_keeper(&saved);
 			foreach (st, s->statements)
-			{
-				/* the changed relation itself was made by the caller; its owner, grants and comments come back here */
-				if (!(s->self && foreach_current_index(st) == 0))
-					strata_base_execute(lfirst(st), NULL);
-			}
+				strata_base_execute(lfirst(st), NULL);
 			strata_base_leave(&saved);
 		}
 		PG_CATCH();
@@ -183,6 +256,5 @@ layers_create_query_view(const StrataModel *model, const char *resolved, Oid own
 
 	if (OidIsValid(get_relname_relid(psprintf("m%d_query", model->id), get_namespace_oid("strata_state", false))))
 		layers_keeper_ddl(psprintf("DROP VIEW %s", view));
-	layers_keeper_ddl(psprintf("CREATE VIEW %s AS %s", view, resolved));
-	layers_keeper_ddl(psprintf("ALTER VIEW %s OWNER TO %s", view, quote_identifier(GetUserNameFromId(owner, false))));
+	layers_store_view(view, resolved, owner);
 }

@@ -202,7 +202,7 @@ drop_one(StrataModel *m)
 	strata_base_enter_owner(OidIsValid(m->owner) ? m->owner : GetUserId(), &m->settings, &saved);
 	if (OidIsValid(m->relid))
 		strata_base_execute(psprintf("DROP %s %s", view ? "VIEW" : "TABLE", m->label), NULL);
-	if (m->layer == STRATA_STAGING && OidIsValid(schema) && strlen(rejects) < NAMEDATALEN &&
+	if (m->layer == STRATA_STAGING && OidIsValid(m->owner) && OidIsValid(schema) && strlen(rejects) < NAMEDATALEN &&
 		OidIsValid(get_relname_relid(rejects, schema)) &&
 		(strata_option(m->options, "rules") || strata_option(m->options, "reject_failed_casts")))
 		strata_base_execute(psprintf("DROP %s %s", view ? "VIEW" : "TABLE", strata_base_label(m->schema, rejects)),

@@ -306,7 +306,9 @@ apply_references(Definition *def)
 	{
 		KeyLookup *k = lfirst(lc);
 
-		layers_add_reference(m, k->column, k->dimension, k->surrogate);
+		/* for BI tools only: a fact is right without it */
+		if (layers_may_refer(m, k->dimension, k->surrogate))
+			layers_add_reference(m, k->column, k->dimension, k->surrogate);
 	}
 }
 
@@ -494,6 +496,9 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 									 strata_base_literal(strata_rows_text(needed, i, 3))),
 							NULL);
 	}
+	/* a new partition comes with the triggers of the foreign keys switched on */
+	if (needed->count > 0)
+		layers_silence_references(m);
 }
 
 static void

@@ -89,6 +89,8 @@ extern void layers_refresh_query(StrataModel *model, const char *query, List *ro
 extern void layers_check_foreign_keys(Definition *def);
 extern void layers_apply_foreign_keys(const StrataModel *model);
 extern void layers_drop_references(const StrataModel *model);
+extern void layers_silence_references(const StrataModel *model);
+extern bool layers_may_refer(const StrataModel *model, const StrataModel *target, const char *target_column);
 extern void layers_add_reference(const StrataModel *model, const char *column, const StrataModel *target,
 								 const char *target_column);
 
@@ -97,6 +99,7 @@ extern List *layers_suspend_dependents(Oid relid, const char *label, const List 
 extern void layers_resume_dependents(List *suspended, const char *label);
 
 /* layers_dependents.c: hidden relations */
+extern void layers_store_view(const char *label, const char *sql, Oid owner);
 extern void layers_create_query_view(const StrataModel *model, const char *resolved, Oid owner);
 extern void layers_keeper_ddl(const char *sql); /* constant-shaped DDL on hidden relations, as the keeper */
 

@@ -4,14 +4,22 @@
  * Foreign keys are metadata here: the keys hold because the refresh that writes them looks them up, in the run that
  * keeps both sides. Enforcing them row by row would only forbid the order in which a run works (a version of a dimension may go before its
  * facts are re-keyed). PostgreSQL 18 says that as NOT ENFORCED; before, the constraint is NOT VALID with its triggers off.
+ *
+ * A foreign key binds the table it points at (its owner can no longer truncate or drop it alone), so the model's owner must
+ * have REFERENCES on it. The constraint is made as that owner; the keeper only switches system triggers off, by OID.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "base/compat.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "commands/defrem.h"
+#include "commands/event_trigger.h"
+#include "commands/tablecmds.h"
 #include "layers/layers_internal.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -152,48 +160,85 @@ drop_old(const StrataModel *model)
 {
 	StrataArgs args = {0};
 	StrataRows *rows;
+	StrataIdentity saved;
 
 	strata_args_int8(&args, model->relid);
 	rows = strata_base_keeper_query("SELECT conname FROM pg_constraint WHERE conrelid = $1::oid AND contype = 'f'"
 									" AND conname ~ '_strata_fkey[0-9]*$' AND conparentid = 0",
 									&args);
+	if (rows->count == 0)
+		return;
+	strata_base_enter_owner(model->owner, NULL, &saved);
 	for (uint64 i = 0; i < rows->count; i++)
-		layers_keeper_ddl(psprintf("ALTER TABLE %s DROP CONSTRAINT %s", model->label,
-								   strata_base_quote(strata_rows_text(rows, i, 1))));
+		strata_base_execute(psprintf("ALTER TABLE %s DROP CONSTRAINT %s", model->label,
+									 strata_base_quote(strata_rows_text(rows, i, 1))),
+							NULL);
+	strata_base_leave(&saved);
 }
 
-/* PostgreSQL before 18 has no NOT ENFORCED: switch the constraint's triggers off on both sides. */
+/* ALTER TABLE ... DISABLE TRIGGER of a system trigger, by OID: names could have changed hands. */
 static void
-silence(const StrataModel *model, const char *constraint)
+disable_trigger(Oid relid, char *trigger)
+{
+	AlterTableStmt *stmt = makeNode(AlterTableStmt);
+	AlterTableCmd *cmd = makeNode(AlterTableCmd);
+	StrataIdentity saved;
+
+	cmd->subtype = AT_DisableTrig;
+	cmd->name = trigger;
+	stmt->cmds = list_make1(cmd);
+	stmt->objtype = OBJECT_TABLE;
+	strata_base_enter_keeper(&saved);
+	EventTriggerAlterTableStart((Node *) stmt);
+	AlterTableInternal(relid, stmt->cmds, false);
+	EventTriggerAlterTableEnd();
+	strata_base_leave(&saved);
+	CommandCounterIncrement();
+}
+
+/*
+ * PostgreSQL before 18 has no NOT ENFORCED, and no version has it for partitioned tables: the triggers of the model's
+ * foreign keys are switched off on both sides.
+ */
+void
+layers_silence_references(const StrataModel *model)
 {
 	StrataArgs args = {0};
 	StrataRows *rows;
 
 	strata_args_int8(&args, model->relid);
-	strata_args_text(&args, constraint);
 	rows = strata_base_keeper_query(
-		"SELECT format('ALTER TABLE %I.%I DISABLE TRIGGER %I', n.nspname, c.relname, t.tgname)"
-		" FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace"
+		"SELECT t.tgrelid::bigint, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
 		" WHERE t.tgconstraint IN (WITH RECURSIVE f (oid) AS ("
-		"   SELECT oid FROM pg_constraint WHERE conrelid = $1::oid AND conname = $2::name"
+		"   SELECT oid FROM pg_constraint WHERE conrelid = $1::oid AND contype = 'f' AND conname ~ '_strata_fkey[0-9]*$'"
 		"   UNION ALL SELECT k.oid FROM pg_constraint k JOIN f ON k.conparentid = f.oid) SELECT oid FROM f)"
-		" AND t.tgenabled <> 'D' AND c.relkind <> 'p'",
+		" AND t.tgisinternal AND t.tgenabled <> 'D' AND c.relkind <> 'p' ORDER BY 1, 2",
 		&args);
 	for (uint64 i = 0; i < rows->count; i++)
-		layers_keeper_ddl(strata_rows_text(rows, i, 1));
+		disable_trigger(strata_rows_int(rows, i, 1), strata_rows_text(rows, i, 2));
 }
 
+bool
+layers_may_refer(const StrataModel *model, const StrataModel *target, const char *target_column)
+{
+	return pg_class_aclcheck(target->relid, model->owner, ACL_REFERENCES) == ACLCHECK_OK ||
+		   pg_attribute_aclcheck(target->relid, get_attnum(target->relid, target_column), model->owner,
+								 ACL_REFERENCES) == ACLCHECK_OK;
+}
+
+/* As the owner, who has the right: layers_may_refer. */
 void
 layers_add_reference(const StrataModel *model, const char *column, const StrataModel *target, const char *target_column)
 {
 	char *name = makeObjectName(column, NULL, "strata_fkey");
 	bool partitioned = get_rel_relkind(model->relid) == RELKIND_PARTITIONED_TABLE;
 
-	layers_keeper_ddl(psprintf("ALTER TABLE %s ADD CONSTRAINT %s FOREIGN KEY (%s) REFERENCES %s (%s)%s", model->label,
-							   strata_base_quote(name), strata_base_quote(column), target->label,
-							   strata_base_quote(target_column), partitioned ? "" : STRATA_FOREIGN_KEY_UNCHECKED));
+	strata_base_execute(psprintf("ALTER TABLE %s ADD CONSTRAINT %s FOREIGN KEY (%s) REFERENCES %s (%s)%s", model->label,
+								 strata_base_quote(name), strata_base_quote(column), target->label,
+								 strata_base_quote(target_column), partitioned ? "" : STRATA_FOREIGN_KEY_UNCHECKED),
+						NULL);
 	if (!STRATA_HAS_NOT_ENFORCED || partitioned)
-		silence(model, name);
+		layers_silence_references(model);
 }
 
 void
@@ -212,6 +257,13 @@ layers_apply_foreign_keys(const StrataModel *model)
 	{
 		Reference *r = lfirst(lc);
 
+		if (!layers_may_refer(model, r->target, r->target_column))
+			ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+							errmsg("foreign_keys of %s: role \"%s\" may not refer to %s", model->label,
+								   GetUserNameFromId(model->owner, true), r->target->label),
+							errdetail("A foreign key keeps the owner of that table from truncating or dropping it."),
+							errhint("Leave the foreign key out, or have it granted: GRANT REFERENCES ON %s TO %s;",
+									r->target->label, quote_identifier(GetUserNameFromId(model->owner, false)))));
 		layers_add_reference(model, r->column, r->target, r->target_column);
 	}
 }

@@ -45,11 +45,38 @@ strata_registry_state_relation(int model_id, const char *suffix)
 	" m.time_zone, m.date_style, m.interval_style, m.description, m.tags, m.column_comments, m.time_dependent, m.version," \
 	" m.applied_version, m.pending, m.refreshed_at, m.changed_at, m.row_count, m.deterministic"
 
+static Oid
+named(const char *schema, const char *name)
+{
+	Oid namespace_oid = get_namespace_oid(schema, true);
+
+	return OidIsValid(namespace_oid) ? get_relname_relid(name, namespace_oid) : InvalidOid;
+}
+
+static Oid
+relation_owner(Oid relid)
+{
+	HeapTuple tuple = OidIsValid(relid) ? SearchSysCache1(RELOID, ObjectIdGetDatum(relid)) : NULL;
+	Oid owner = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+		ReleaseSysCache(tuple);
+	}
+	return owner;
+}
+
+/*
+ * The registry knows relations by name, and a name can come to stand for a relation of someone else: dropped and made
+ * anew, or moved there with its schema. Whom the model belongs to is therefore said by its hidden view, which nobody
+ * can replace; a relation of another owner under the target's name is a stranger, and the model's text never runs with
+ * the rights of that owner.
+ */
 static StrataModel *
 model_from_row(const StrataRows *rows, uint64 i)
 {
 	StrataModel *m = palloc0(sizeof(StrataModel));
-	Oid namespace_oid;
 	bool isnull;
 
 	m->id = strata_rows_int(rows, i, 1);
@@ -80,17 +107,12 @@ model_from_row(const StrataRows *rows, uint64 i)
 	m->deterministic = strata_rows_bool(rows, i, 24);
 	m->query_view = strata_registry_state_relation(m->id, "query");
 
-	namespace_oid = get_namespace_oid(m->schema, true);
-	m->relid = OidIsValid(namespace_oid) ? get_relname_relid(m->name, namespace_oid) : InvalidOid;
-	if (OidIsValid(m->relid))
+	m->owner = relation_owner(named("strata_state", psprintf("m%d_query", m->id)));
+	m->relid = named(m->schema, m->name);
+	if (relation_owner(m->relid) != m->owner)
 	{
-		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(m->relid));
-
-		if (HeapTupleIsValid(tuple))
-		{
-			m->owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-			ReleaseSysCache(tuple);
-		}
+		m->stranger = m->relid;
+		m->relid = InvalidOid;
 	}
 	return m;
 }
@@ -200,12 +222,43 @@ strata_registry_get(const char *text, const char *argument)
 }
 
 void
+strata_registry_require_target(const StrataModel *model)
+{
+	if (OidIsValid(model->relid))
+		return;
+	if (!OidIsValid(model->stranger))
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target of model %s does not exist", model->label),
+						errhint("Ask a superuser to drop the model with strata.drop_model('%s') and define it again.",
+								model->label)));
+	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("%s is not the target of the model of that name", model->label),
+					OidIsValid(model->owner)
+						? errdetail("The relation belongs to role \"%s\", the model to role \"%s\".",
+									GetUserNameFromId(relation_owner(model->stranger), true),
+									GetUserNameFromId(model->owner, true))
+						: errdetail("The relation belongs to role \"%s\"; the model's hidden view is gone.",
+									GetUserNameFromId(relation_owner(model->stranger), true)),
+					errhint("Give the relation to the model's owner, or ask a superuser to drop the model with"
+							" strata.drop_model('%s'), which leaves the relation alone.",
+							model->label)));
+}
+
+bool
+strata_registry_stands(const StrataModel *model)
+{
+	return OidIsValid(model->relid) && named(model->schema, model->name) == model->relid &&
+		   relation_owner(model->relid) == model->owner &&
+		   relation_owner(named("strata_state", psprintf("m%d_query", model->id))) == model->owner;
+}
+
+void
 strata_registry_require_owner(const StrataModel *model, const char *verb)
 {
 	if (!OidIsValid(model->relid))
 	{
 		if (superuser())
 			return;
+		strata_registry_require_target(model);
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target of model %s does not exist", model->label),
 						errhint("Ask a superuser to drop the model with strata.drop_model('%s') and define it again.",
 								model->label)));

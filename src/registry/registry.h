@@ -65,7 +65,8 @@ typedef struct StrataModel
 	int64 row_count;    /* -1: unknown */
 	List *dependencies; /* StrataDependency *; loaded with the model */
 	Oid relid;          /* target; InvalidOid when it does not exist */
-	Oid owner;          /* the target's owner */
+	Oid owner;          /* whom the model belongs to: the owner of query_view, and of the target */
+	Oid stranger;       /* a relation of another owner under the target's name; relid is InvalidOid then */
 	char *query_view;   /* strata_state.m<id>_query, quoted */
 } StrataModel;
 
@@ -77,6 +78,10 @@ extern StrataModel *strata_registry_model_by_id(int id);                        
 extern StrataModel *strata_registry_find(const char *schema, const char *name); /* NULL when absent */
 /* By a user's text (schema.name, or name alone when only one model has it); error with suggestions when absent. */
 extern StrataModel *strata_registry_get(const char *text, const char *argument);
+/* Error unless the target exists and is the model's. */
+extern void strata_registry_require_target(const StrataModel *model);
+/* Whether target, name and owner are still what they were when the model was loaded. */
+extern bool strata_registry_stands(const StrataModel *model);
 /* Error unless the caller has the rights of the model's owner. */
 extern void strata_registry_require_owner(const StrataModel *model, const char *verb);
 /* Model-level lock to the end of the transaction: false when wait is false and another holds it. */

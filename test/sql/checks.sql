@@ -9,11 +9,21 @@ CREATE SCHEMA ck AUTHORIZATION regress_checks_owner;
 GRANT USAGE ON SCHEMA ck TO regress_checks_reader;
 
 -- Models by hand: this room stands below the one that defines them.
-CREATE FUNCTION ck.model(relation name, layer text DEFAULT 'mart') RETURNS integer LANGUAGE sql AS $$
+CREATE FUNCTION ck.model(relation name, layer text DEFAULT 'mart') RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE
+    new_id integer;
+BEGIN
     INSERT INTO strata_state.model (schema_name, relation_name, layer, kind, query, hash, search_path, time_zone, date_style,
                                     interval_style, defined_by, defined_at)
     VALUES ('ck', relation, layer, 'table', 'SELECT', '', 'ck, pg_catalog', 'UTC', 'ISO, DMY', 'postgres', current_user, now())
-    RETURNING id $$;
+    RETURNING id INTO new_id;
+    EXECUTE format('CREATE VIEW strata_state.m%s_query AS SELECT', new_id);
+    PERFORM set_config('strata.guard_enforce', 'off', true);
+    EXECUTE format('ALTER VIEW strata_state.m%s_query OWNER TO %I', new_id,
+                   (SELECT relowner::regrole FROM pg_class WHERE oid = format('ck.%I', relation)::regclass));
+    PERFORM set_config('strata.guard_enforce', 'on', true);
+    RETURN new_id;
+END $$;
 CREATE FUNCTION ck.outcome(model text, as_of timestamptz DEFAULT '2026-02-01 00:00:00+00')
     RETURNS TABLE (name text, status text, failures bigint, rows bigint, message text, sample jsonb) LANGUAGE sql AS $$
     SELECT name, status, failures, rows, message, sample FROM strata.check_model(model, as_of) $$;
@@ -401,5 +411,9 @@ SELECT count(*) FROM strata.check_results WHERE model = 'ck.longs';
 DELETE FROM strata_state.model WHERE schema_name = 'ck';
 SELECT count(*) AS definitions FROM strata_state.check_definition;
 SELECT count(*) AS results FROM strata_state.check_result;
+DO $$ BEGIN
+    EXECUTE (SELECT 'DROP VIEW ' || string_agg(oid::regclass::text, ', ') FROM pg_class
+              WHERE relnamespace = 'strata_state'::regnamespace AND relname ~ '^m[0-9]+_query$');
+END $$;
 DROP SCHEMA ck CASCADE;
 DROP ROLE regress_checks_reader, regress_checks_owner;

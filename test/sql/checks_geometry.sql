@@ -13,6 +13,7 @@ INSERT INTO ck.zones VALUES
 INSERT INTO strata_state.model (schema_name, relation_name, layer, kind, query, hash, search_path, time_zone, date_style, interval_style,
                                 defined_by, defined_at)
 VALUES ('ck', 'zones', 'mart', 'table', 'SELECT', '', 'pg_catalog', 'UTC', 'ISO, DMY', 'postgres', current_user, now());
+DO $$ BEGIN EXECUTE format('CREATE VIEW strata_state.m%s_query AS SELECT', (SELECT max(id) FROM strata_state.model)); END $$;
 SELECT strata.define_check('ck.zones', 'geometry', '{contour}'),
        strata.define_check('ck.zones', 'geometry', '{contour}', '{"srid": 4326}', name => 'both'),
        strata.define_check('ck.zones', 'geometry', '{contour}', '{"srid": 4326, "valid": false}', name => 'srid'),
@@ -32,4 +33,8 @@ DROP EXTENSION postgis CASCADE;
 RESET strata.guard_enforce;
 SELECT name, status, failures, message FROM strata.check_model('ck.zones');
 DELETE FROM strata_state.model WHERE schema_name = 'ck';
+DO $$ BEGIN
+    EXECUTE (SELECT 'DROP VIEW ' || string_agg(oid::regclass::text, ', ') FROM pg_class
+              WHERE relnamespace = 'strata_state'::regnamespace AND relname ~ '^m[0-9]+_query$');
+END $$;
 DROP SCHEMA ck, ck_gis CASCADE;

@@ -17,6 +17,7 @@ BEGIN
     VALUES (parts[1], parts[2], layer, kind, 'SELECT', '', '', 'UTC', 'ISO', 'postgres', tags, current_user, now(), version,
         applied, pending, refreshed, changed)
     RETURNING id INTO new_id;
+    EXECUTE format('CREATE VIEW strata_state.m%s_query AS SELECT', new_id);
     INSERT INTO strata_state.dependency
     SELECT new_id, (parse_ident(r))[1], (parse_ident(r))[2], 'query' FROM unnest(reads) AS r;
 END $$;
@@ -143,6 +144,10 @@ SELECT chosen('m');
 SET client_min_messages = warning;
 DELETE FROM strata_state.model;
 DELETE FROM strata_state.source;
+DO $$ BEGIN
+    EXECUTE (SELECT 'DROP VIEW ' || string_agg(oid::regclass::text, ', ') FROM pg_class
+              WHERE relnamespace = 'strata_state'::regnamespace AND relname ~ '^m[0-9]+_query$');
+END $$;
 DROP SCHEMA staging, dwh, marts CASCADE;
 DROP TABLE public.alone;
 DROP ROLE strata_plan_reader;
