@@ -152,7 +152,7 @@ CREATE VIEW strata.columns WITH (security_barrier) AS
 SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        c.position,
        c.name AS "column",
-       c.type,
+       COALESCE(pg_catalog.format_type(a.atttypid, a.atttypmod), c.type) AS type,
        c.role,
        pg_catalog.col_description(v.relid, a.attnum) AS description
   FROM strata_state.model m

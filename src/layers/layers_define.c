@@ -85,7 +85,8 @@ open_name(const StrataDefine *define, StrataName *name)
 						errmsg("relation %s exists and is not a model", strata_base_label(name->schema, name->name)),
 						errhint("Choose another name, or rename the relation first.")));
 	if (!strata_rows_bool(
-			strata_base_query(psprintf("SELECT pg_catalog.has_schema_privilege(%s::pg_catalog.text, 'CREATE, USAGE')",
+			strata_base_query(psprintf("SELECT pg_catalog.has_schema_privilege(s, 'CREATE')"
+									   " AND pg_catalog.has_schema_privilege(s, 'USAGE') FROM (VALUES (%s)) AS v(s)",
 									   strata_base_literal(name->schema)),
 							  NULL),
 			0, 1))

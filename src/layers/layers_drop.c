@@ -152,7 +152,7 @@ layers_drop_source(const char *text)
 		"SELECT defined_by FROM strata_state.source WHERE schema_name = $1::name AND relation_name = $2::name", &args);
 	if (now->count == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no source \"%s\"", text),
-						errhint("SELECT source FROM strata.sources;")));
+						errhint("SELECT source FROM strata.sources; lists those there are.")));
 	schema = get_namespace_oid(name.schema, true);
 	require_source_rights(&name, OidIsValid(schema) ? get_relname_relid(name.name, schema) : InvalidOid,
 						  strata_rows_text(now, 0, 1));

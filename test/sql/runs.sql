@@ -24,12 +24,13 @@ SELECT strata.define_fact('runs_dw.fact_sale', $$ SELECT sale_id, item_id, day, 
 SELECT strata.define_mart('runs_dw.by_kind', $$ SELECT d.kind, sum(f.qty) AS qty FROM runs_dw.fact_sale f JOIN runs_dw.dim_item d USING (item_key) GROUP BY 1 $$, key => '{kind}');
 SELECT strata.define_mart('runs_dw.by_day', $$ SELECT day, sum(qty) AS qty FROM runs_dw.fact_sale GROUP BY 1 $$);
 
--- what is shown of a refresh, without its times
+-- what is shown of a refresh: not its times; and of what did not change not whether it was computed (the server's own work may decide that)
 CREATE VIEW runs_shown AS SELECT NULL::int AS step, NULL::text AS model, NULL::text AS action, NULL::text AS status, NULL::bigint AS rows_in,
   NULL::bigint AS ins, NULL::bigint AS upd, NULL::bigint AS del, NULL::text AS checks, NULL::text AS message WHERE false;
 CREATE FUNCTION refreshed(models text DEFAULT '*', exclude text DEFAULT NULL, as_of timestamptz DEFAULT '2026-01-10', full_rebuild boolean DEFAULT false,
                           on_error text DEFAULT 'raise') RETURNS SETOF runs_shown LANGUAGE sql AS $$
-  SELECT step, model, action, status, rows_in, inserted, updated, deleted, checks, message
+  SELECT step, model, CASE WHEN status <> 'unchanged' THEN action END, status, CASE WHEN status <> 'unchanged' THEN rows_in END,
+         nullif(inserted, 0), nullif(updated, 0), nullif(deleted, 0), checks, message
     FROM strata.refresh(models, exclude, as_of, full_rebuild => full_rebuild, on_error => on_error) $$;
 -- the oracle: target = query, both ways; the dimension's current rows = its query
 CREATE FUNCTION wrong() RETURNS TABLE (model text, rows bigint) LANGUAGE plpgsql AS $$
