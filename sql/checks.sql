@@ -124,7 +124,7 @@ SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        c.id
   FROM strata_state.check_definition c
   JOIN strata_state.model m ON m.id OPERATOR(pg_catalog.=) c.model_id
-  JOIN strata_state.visible_relation v USING (schema_name, relation_name)
+  JOIN strata_state.visible_model v ON v.model_id OPERATOR(pg_catalog.=) m.id
   LEFT JOIN LATERAL (SELECT l.status, l.failures, l.checked_at FROM strata_state.check_result l
                       WHERE l.check_id OPERATOR(pg_catalog.=) c.id ORDER BY l.id DESC LIMIT 1) r ON true;
 COMMENT ON VIEW strata.checks IS 'One row per check of a model you own or may read, with its last result.';
@@ -150,7 +150,7 @@ SELECT r.run_id,
   FROM strata_state.check_result r
   JOIN strata_state.check_definition c ON c.id OPERATOR(pg_catalog.=) r.check_id
   JOIN strata_state.model m ON m.id OPERATOR(pg_catalog.=) c.model_id
-  JOIN strata_state.visible_relation v USING (schema_name, relation_name)
+  JOIN strata_state.visible_model v ON v.model_id OPERATOR(pg_catalog.=) m.id
   JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) v.relid
  CROSS JOIN LATERAL (SELECT pg_catalog.pg_has_role(v.relowner, 'USAGE')
                          OR (r.kind OPERATOR(pg_catalog.<>) 'query' AND NOT t.relrowsecurity

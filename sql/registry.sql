@@ -97,12 +97,25 @@ SELECT n.nspname AS schema_name, c.relname AS relation_name, c.oid AS relid, c.r
     OR (pg_catalog.has_schema_privilege(n.oid, 'USAGE')
         AND (pg_catalog.has_table_privilege(c.oid, 'SELECT') OR pg_catalog.has_any_column_privilege(c.oid, 'SELECT')));
 
+-- The models that the reader may know of: the target is owned or readable; or it is gone, and the model is owned. Whose a model
+-- is, its hidden view says: a relation of another owner under the target's name is not the model's.
+CREATE VIEW strata_state.visible_model AS
+SELECT m.id AS model_id, v.relid, q.relowner, v.relkind
+  FROM strata_state.model m
+  JOIN pg_catalog.pg_namespace n ON n.nspname OPERATOR(pg_catalog.=) 'strata_state'
+  JOIN pg_catalog.pg_class q ON q.relnamespace OPERATOR(pg_catalog.=) n.oid
+   AND q.relname OPERATOR(pg_catalog.=) pg_catalog.format('m%s_query', m.id)::pg_catalog.name
+  LEFT JOIN strata_state.visible_relation v ON v.schema_name OPERATOR(pg_catalog.=) m.schema_name
+   AND v.relation_name OPERATOR(pg_catalog.=) m.relation_name AND v.relowner OPERATOR(pg_catalog.=) q.relowner
+ WHERE v.relid IS NOT NULL OR pg_catalog.pg_has_role(q.relowner, 'USAGE');
+
 CREATE VIEW strata.models WITH (security_barrier) AS
 SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        m.layer,
        m.kind,
        pg_catalog.pg_get_userbyid(v.relowner) AS owner,
-       CASE WHEN m.kind OPERATOR(pg_catalog.=) 'view' THEN 'always current'
+       CASE WHEN v.relid IS NULL THEN 'broken: its target does not exist'
+            WHEN m.kind OPERATOR(pg_catalog.=) 'view' THEN 'always current'
             WHEN m.applied_version OPERATOR(pg_catalog.=) 0 THEN 'never built'
             WHEN m.applied_version OPERATOR(pg_catalog.<) m.version THEN COALESCE(m.pending, 'definition changed')
             ELSE 'built' END AS state,
@@ -123,7 +136,7 @@ SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        m.defined_at,
        m.id
   FROM strata_state.model m
-  JOIN strata_state.visible_relation v USING (schema_name, relation_name);
+  JOIN strata_state.visible_model v ON v.model_id OPERATOR(pg_catalog.=) m.id;
 
 COMMENT ON VIEW strata.models IS 'One row per model you own or may read: layer, state, rows, last refresh, what it reads, its definition.';
 
@@ -138,8 +151,7 @@ SELECT pg_catalog.format('%I.%I', s.schema_name, s.relation_name) AS source,
        ARRAY(SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name)
                FROM strata_state.dependency d
                JOIN strata_state.model m ON m.id OPERATOR(pg_catalog.=) d.model_id
-               JOIN strata_state.visible_relation r ON r.schema_name OPERATOR(pg_catalog.=) m.schema_name
-                    AND r.relation_name OPERATOR(pg_catalog.=) m.relation_name
+               JOIN strata_state.visible_model r ON r.model_id OPERATOR(pg_catalog.=) m.id
               WHERE d.schema_name OPERATOR(pg_catalog.=) s.schema_name AND d.relation_name OPERATOR(pg_catalog.=) s.relation_name
               ORDER BY m.schema_name, m.relation_name) AS read_by,
        s.defined_by,
@@ -156,7 +168,7 @@ SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        c.role,
        pg_catalog.col_description(v.relid, a.attnum) AS description
   FROM strata_state.model m
-  JOIN strata_state.visible_relation v USING (schema_name, relation_name)
+  JOIN strata_state.visible_model v ON v.model_id OPERATOR(pg_catalog.=) m.id
   JOIN strata_state.model_column c ON c.model_id OPERATOR(pg_catalog.=) m.id
   LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid OPERATOR(pg_catalog.=) v.relid
    AND a.attname OPERATOR(pg_catalog.=) c.name AND NOT a.attisdropped;
@@ -170,8 +182,7 @@ SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        e.kind
   FROM strata_state.edge e
   JOIN strata_state.model m ON m.id OPERATOR(pg_catalog.=) e.model_id
-  JOIN strata_state.visible_relation v ON v.schema_name OPERATOR(pg_catalog.=) m.schema_name
-   AND v.relation_name OPERATOR(pg_catalog.=) m.relation_name;
+  JOIN strata_state.visible_model v ON v.model_id OPERATOR(pg_catalog.=) m.id;
 COMMENT ON VIEW strata.lineage IS 'Column lineage: which source columns each column of a model comes from (copy, derived, aggregate, key), and which decide its rows (filter, with no column).';
 
 GRANT SELECT ON strata.models, strata.sources, strata.columns, strata.lineage TO PUBLIC;

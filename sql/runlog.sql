@@ -74,9 +74,8 @@ SELECT s.run_id AS run,
   FROM strata_state.step s
   LEFT JOIN strata.runs r ON r.run OPERATOR(pg_catalog.=) s.run_id
   LEFT JOIN strata_state.model m ON m.id OPERATOR(pg_catalog.=) s.model_id
-  LEFT JOIN strata_state.visible_relation v ON v.schema_name OPERATOR(pg_catalog.=) m.schema_name
-   AND v.relation_name OPERATOR(pg_catalog.=) m.relation_name
- WHERE r.run IS NOT NULL OR v.relid IS NOT NULL;
+  LEFT JOIN strata_state.visible_model v ON v.model_id OPERATOR(pg_catalog.=) m.id
+ WHERE r.run IS NOT NULL OR v.model_id IS NOT NULL;
 COMMENT ON VIEW strata.steps IS 'One row per model of a run: action and why, rows read and changed, time. Steps of your runs and of models you may read.';
 
 GRANT SELECT ON strata.runs, strata.steps TO PUBLIC;

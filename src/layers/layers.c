@@ -3,11 +3,41 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "guard/guard.h"
 #include "layers/layers_internal.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
+
+/* What was granted when the model was defined may have been revoked: said in the model's words. */
+static void
+require_sources(const StrataModel *model)
+{
+	ListCell *lc;
+
+	foreach (lc, model->dependencies)
+	{
+		const StrataDependency *d = lfirst(lc);
+		Oid schema = get_namespace_oid(d->schema, true);
+		Oid relid = OidIsValid(schema) ? get_relname_relid(d->name, schema) : InvalidOid;
+		char *role;
+
+		if (!OidIsValid(relid) || pg_class_aclcheck(relid, model->owner, ACL_SELECT) == ACLCHECK_OK ||
+			pg_attribute_aclcheck_all(relid, model->owner, ACL_SELECT, ACLMASK_ANY) == ACLCHECK_OK)
+			continue;
+		role = GetUserNameFromId(model->owner, false);
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for %s, which model %s reads", strata_base_label(d->schema, d->name),
+						model->label),
+				 errdetail("The model is refreshed as its owner, role \"%s\", whoever asks for it.", role),
+				 errhint("GRANT SELECT ON %s TO %s;", strata_base_label(d->schema, d->name), quote_identifier(role))));
+	}
+}
 
 void
 strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
@@ -24,6 +54,7 @@ strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRe
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("the target of model %s was renamed, dropped or given away by another session", model->label),
 				 errhint("Run it again.")));
+	require_sources(model);
 	strata_guard_suspend();
 	strata_base_enter_owner(model->owner, &model->settings, &saved);
 	layers_routine(model)->refresh(model, refresh, result);

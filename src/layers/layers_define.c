@@ -381,7 +381,17 @@ strata_layers_define(const StrataDefine *define)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("refresh of model %s is \"%s\"", m->label, m->refresh), errhint("It is 'auto' or 'full'.")));
 
-	read_query(&def, psprintf("the query of model %s", m->label));
+	if (strcmp(m->kind, "date") == 0)
+	{
+		/* a text of ours: the caller's search_path has no say in it */
+		StrataIdentity saved;
+
+		strata_base_enter_owner(GetUserId(), NULL, &saved);
+		read_query(&def, psprintf("the query of model %s", m->label));
+		strata_base_leave(&saved);
+	}
+	else
+		read_query(&def, psprintf("the query of model %s", m->label));
 	note_references(&def);
 	refuse_volatile(&def);
 	m->time_dependent = def.lineage->time_dependent != NIL;

@@ -181,10 +181,7 @@ query_with_source(Definition *def, bool casts)
 						errhint("Convert with strata.try_cast(column, NULL::type) what may fail.")));
 	add_target(select, "strata_casts",
 			   walk.errors == NIL ? text_node("") : call("concat_ws", lcons(text_node("; "), walk.errors)));
-	add_target(select, "strata_row",
-			   list_length(pairs) == 2 ? lsecond(pairs)
-			   : pairs == NIL          ? call("to_jsonb", list_make1(text_node("")))
-									   : call("jsonb_build_object", pairs));
+	add_target(select, "strata_row", list_length(pairs) == 2 ? lsecond(pairs) : call("jsonb_build_object", pairs));
 	query = parse_analyze_fixedparams(raw, def->model->query, NULL, 0, NULL);
 	strata_base_enter_keeper(&saved);
 	text = pg_get_querydef(query, false);
@@ -203,7 +200,11 @@ resolve_with_rejects(Definition *def)
 	ListCell *lc;
 
 	initStringInfo(&reason);
-	appendStringInfo(&reason, "nullif(concat_ws('; ', %s", inner ? "nullif(q.strata_casts, '')" : "NULL");
+	/* read under the search_path of the definer: every name and operator of ours says where it is from */
+	appendStringInfo(&reason,
+					 "(SELECT CASE WHEN w.reasons OPERATOR(pg_catalog.<>) '' THEN w.reasons END AS strata_rejected"
+					 " FROM (SELECT pg_catalog.concat_ws('; ', %s",
+					 inner ? "CASE WHEN q.strata_casts OPERATOR(pg_catalog.<>) '' THEN q.strata_casts END" : "NULL");
 	foreach (lc, strata_option_names(rules))
 	{
 		char *name = lfirst(lc);
@@ -217,11 +218,12 @@ resolve_with_rejects(Definition *def)
 		appendStringInfo(&reason, ",\n CASE WHEN NOT (%s\n) THEN %s END", expression,
 						 strata_base_literal(psprintf("%s: not (%s)", name, expression)));
 	}
-	appendStringInfoString(&reason, "), '')");
+	appendStringInfoString(&reason, ") AS reasons) AS w)");
 	def->resolved = psprintf(
 		"SELECT %s, r.strata_rejected,\n CASE WHEN r.strata_rejected IS NOT NULL THEN %s END AS strata_source\n"
-		"FROM (%s) AS q\nCROSS JOIN LATERAL (SELECT %s AS strata_rejected) AS r",
-		columns, inner ? "q.strata_row" : psprintf("to_jsonb(q)"), inner ? inner : def->resolved, reason.data);
+		"FROM (%s) AS q\nCROSS JOIN LATERAL %s AS r",
+		columns, inner ? "q.strata_row" : psprintf("pg_catalog.to_jsonb(q)"), inner ? inner : def->resolved,
+		reason.data);
 	/* resolved anew as a whole, so that the rules' names are found as the query's are */
 	{
 		RawStmt *raw = linitial(raw_parser(def->resolved, RAW_PARSE_DEFAULT));

@@ -12,6 +12,11 @@ INSERT INTO strata_state.model (id, schema_name, relation_name, layer, kind, que
     interval_style, defined_by, defined_at)
 SELECT id, 'runlog_mart', name, 'mart', 'table', '', '', '', 'UTC', 'ISO', 'postgres', 'x', now()
 FROM (VALUES (900001, 'sales'), (900002, 'costs')) AS v(id, name);
+CREATE VIEW strata_state.m900001_query AS SELECT;
+CREATE VIEW strata_state.m900002_query AS SELECT;
+SET strata.guard_enforce = off;
+ALTER VIEW strata_state.m900001_query OWNER TO strata_runlog_team;
+RESET strata.guard_enforce;
 INSERT INTO strata_state.run (id, kind, models, started_at, finished_at, status, role, message)
 SELECT id, kind, '*', '2026-01-01 00:00Z', '2026-01-01 00:00:02.5Z', status, role, message
 FROM (VALUES (900001, 'refresh', 'failed', 'strata_runlog_team', 'key 42 is there twice'),
@@ -54,5 +59,6 @@ SELECT count(*) FROM strata.steps WHERE run > 900000;
 
 DELETE FROM strata_state.model WHERE id > 900000;
 DROP TABLE runlog_mart.sales, runlog_mart.costs;
+DROP VIEW strata_state.m900001_query, strata_state.m900002_query;
 DROP SCHEMA runlog_mart;
 DROP ROLE strata_runlog_ann, strata_runlog_bob, strata_runlog_team;
