@@ -148,8 +148,8 @@ edge_kind(StrataEdgeKind kind)
 }
 
 /* Any column of the relation readable by the caller is enough here: the executor checks the columns themselves. */
-static void
-require_readable(const StrataReference *ref, const char *label)
+void
+layers_require_readable(const StrataReference *ref, const char *label)
 {
 	if (pg_class_aclcheck(ref->relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(ref->relid, GetUserId(), ACL_SELECT, ACLMASK_ANY) != ACLCHECK_OK)
@@ -175,7 +175,7 @@ note_references(Definition *def)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_RECURSION), errmsg("model %s reads itself", m->label),
 					 errhint("A model is a function of other relations; to keep history use define_dimension.")));
-		require_readable(ref, m->label);
+		layers_require_readable(ref, m->label);
 		dep->schema = ref->schema;
 		dep->name = ref->name;
 		dep->via = pstrdup("query");

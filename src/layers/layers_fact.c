@@ -199,6 +199,14 @@ note_lookup(Definition *def, const KeyLookup *k)
 static void
 check_lookup(Definition *def, KeyLookup *k)
 {
+	StrataReference dimension = {0};
+
+	/* a schema the caller may not use is refused in PostgreSQL's words */
+	(void) LookupExplicitNamespace(k->dimension->schema, false);
+	dimension.relid = k->dimension->relid;
+	dimension.schema = k->dimension->schema;
+	dimension.name = k->dimension->name;
+	layers_require_readable(&dimension, def->model->label);
 	layers_require_columns(def, k->fact_columns, psprintf("dimensions, \"%s\"", k->column));
 	if (layers_find_column(def->query_columns, k->column))
 		bad(def->model, k->column, "is also a column of the query",

@@ -71,6 +71,7 @@ extern QueryColumn *layers_find_column(const List *query_columns, const char *na
 /* Every name must be a column of the query: error naming the option and the nearest column. */
 extern void layers_require_columns(const Definition *def, const List *names, const char *option);
 extern void layers_require_equality(const Definition *def, const List *names, const char *option);
+extern void layers_require_readable(const StrataReference *ref, const char *label);
 extern void layers_create_target(Definition *def);
 extern void layers_change_target(Definition *def);
 extern void layers_comment(const Definition *def);
