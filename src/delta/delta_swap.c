@@ -181,6 +181,31 @@ map_columns(Loader *l)
 	}
 }
 
+/* A NULL in the key, which the table refuses: say it in the model's words. */
+static void
+run_query(DeltaWork *work, Loader *l)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		strata_base_run_into(work->query, work->args, work->snapshot, work->rowsets, (DestReceiver *) l);
+	}
+	PG_CATCH();
+	{
+		ErrorData *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		if (edata->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION || edata->column_name == NULL ||
+			!strata_base_list_has(work->target->key, edata->column_name))
+			PG_RE_THROW();
+		FlushErrorState();
+		delta_key_error(work, "null", edata->detail ? edata->detail : edata->message);
+	}
+	PG_END_TRY();
+}
+
 static int64
 load(DeltaWork *work, Relation target, Oid new_heap)
 {
@@ -199,9 +224,10 @@ load(DeltaWork *work, Relation target, Oid new_heap)
 	if (RelationGetDescr(target)->constr)
 	{
 		l.result_rel = makeNode(ResultRelInfo);
-		InitResultRelInfo(l.result_rel, target, 1, NULL, 0);
+		/* no range table here: index 0, or a broken constraint would look for its columns there */
+		InitResultRelInfo(l.result_rel, target, 0, NULL, 0);
 	}
-	strata_base_run_into(work->query, work->args, work->snapshot, work->rowsets, (DestReceiver *) &l);
+	run_query(work, &l);
 	flush(&l);
 	if (l.bulk)
 		FreeBulkInsertState(l.bulk);
