@@ -18,3 +18,10 @@ CREATE FUNCTION strata.plan(
     AS 'MODULE_PATHNAME', 'strata_plan';
 COMMENT ON FUNCTION strata.plan(text, text, boolean, timestamptz) IS
 'What a refresh would do to each model, and why. data: really do it, report the rows that differ, the checks and the times, and roll it back. Example: SELECT * FROM strata.plan();  SELECT * FROM strata.plan(data => true);';
+
+CREATE FUNCTION strata.test_model(model text, given jsonb, expect jsonb, as_of timestamptz DEFAULT NULL)
+    RETURNS TABLE (result text, difference text, "row" jsonb)
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'strata_test_model';
+COMMENT ON FUNCTION strata.test_model(text, jsonb, jsonb, timestamptz) IS
+'Runs a model through its real refresh on given rows and a given clock, compares, and rolls everything back. given: {"schema.relation": [{"column": value}, ...]} for every relation the model reads (for a fact its dimensions too; date dimensions fill themselves), or steps [{"as_of": "2026-01-01", "given": {...}, "confirm_shrink": true, "full_rebuild": true}, ...] refreshed one after another. expect: the rows afterwards, of which the columns named are compared, in any order; or {"error": "part of the message"}. as_of: the run time (default: now). Returns one row ''passed'', or a row ''failed'' for each difference: missing or unexpected. Errors: 42P01 a relation the model does not read, 42703 no such column, 22023 wrong shape, 42501 not the owner. Example: SELECT * FROM strata.test_model(''marts.recettes'', given => ''{"dwh.fait_paiements": [{"mois": "2026-01-01", "montant": 10}]}'', expect => ''[{"total": 10}]'');';
