@@ -7,6 +7,7 @@
 #include "base/compat.h"
 #include "guard/guard.h"
 #include "delta/delta.h"
+#include "layers/layers.h"
 #include "runlog/runlog.h"
 
 STRATA_MODULE_MAGIC;
@@ -19,4 +20,5 @@ _PG_init(void)
 	strata_runlog_init();
 	strata_guard_init();
 	strata_delta_init();
+	strata_layers_init();
 }

@@ -10,11 +10,17 @@
 #include "access/tableam.h"
 #include "base/compat.h"
 #include "delta/delta_internal.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
+
+/* The joined row of the keyed way holds each column twice; a row of the executor holds MaxTupleAttributeNumber. */
+#define MOST_KEYED_COLUMNS 800
 
 double strata_delta_swap_share = 0.6;
 int strata_delta_swap_lock_timeout = 200;
@@ -74,6 +80,42 @@ key_is_enforced(const StrataDeltaTarget *t)
 	return enforced;
 }
 
+static bool
+is_key_violation(const DeltaWork *work, const ErrorData *edata)
+{
+	Relation rel;
+	Oid index;
+	bool is;
+
+	if (work->target->key == NIL)
+		return false;
+	if (edata->sqlerrcode == ERRCODE_NOT_NULL_VIOLATION)
+		return edata->column_name == NULL || strata_base_list_has(work->target->key, edata->column_name);
+	if (edata->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
+		return false;
+	/* an index of the user's own may be unique, too */
+	rel = table_open(work->target->relid, NoLock);
+	index = strata_primary_key_index(rel);
+	is = edata->constraint_name == NULL || !OidIsValid(index) ||
+		 strcmp(edata->constraint_name, get_rel_name(index)) == 0;
+	table_close(rel, NoLock);
+	return is;
+}
+
+void
+delta_write_error(const DeltaWork *work, MemoryContext context)
+{
+	ErrorData *edata;
+
+	MemoryContextSwitchTo(context);
+	edata = CopyErrorData();
+	if (!is_key_violation(work, edata))
+		PG_RE_THROW();
+	FlushErrorState();
+	delta_key_error(work, edata->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ? "duplicate" : "null",
+					edata->detail ? edata->detail : edata->message);
+}
+
 /* Into an empty target whose storage cannot be replaced: the rows as they come. */
 static void
 load_empty(DeltaWork *work)
@@ -90,18 +132,51 @@ load_empty(DeltaWork *work)
 	}
 	PG_CATCH();
 	{
-		ErrorData *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		if (t->key == NIL ||
-			(edata->sqlerrcode != ERRCODE_UNIQUE_VIOLATION && edata->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION))
-			PG_RE_THROW();
-		FlushErrorState();
-		delta_key_error(work, edata->sqlerrcode == ERRCODE_UNIQUE_VIOLATION ? "duplicate" : "null",
-						edata->detail ? edata->detail : edata->message);
+		delta_write_error(work, context);
 	}
 	PG_END_TRY();
+}
+
+void
+delta_check_types(const DeltaWork *work, TupleDesc query, int first)
+{
+	const StrataDeltaTarget *t = work->target;
+	ListCell *lc;
+
+	foreach (lc, t->columns)
+	{
+		Oid given = TupleDescAttr(query, first + foreach_current_index(lc))->atttypid;
+		Oid wanted = get_atttype(t->relid, get_attnum(t->relid, lfirst(lc)));
+
+		if (given != wanted)
+			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+							errmsg("the query of %s gives column \"%s\" as %s, its target has %s", t->label,
+								   (char *) lfirst(lc), format_type_be(given), format_type_be(wanted)),
+							errhint("Define the model again: its target is given the query's types.")));
+	}
+}
+
+/* The refresh compares with all rows of the target: policies that hide some from the owner would have it add them twice. */
+static void
+refuse_hidden_rows(const StrataDeltaTarget *t)
+{
+	if (check_enable_rls(t->relid, InvalidOid, true) != RLS_ENABLED)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("row-level security hides rows of %s from its owner \"%s\"", t->label,
+						   GetUserNameFromId(GetUserId(), false)),
+					errdetail("A refresh compares the query with every row of the table."),
+					errhint("ALTER TABLE %s NO FORCE ROW LEVEL SECURITY; policies go on applying to everybody else.",
+							t->label)));
+}
+
+void
+strata_delta_check_key(const StrataDeltaTarget *target, Snapshot snapshot)
+{
+	StrataDeltaCounts counts = {0};
+	DeltaWork work = {target, NULL, NULL, snapshot, NIL, &counts};
+
+	delta_check_key(&work, target->label, NIL);
 }
 
 void
@@ -114,12 +189,13 @@ strata_delta_apply(const StrataDeltaTarget *target, const char *query, const Str
 	bool empty;
 
 	memset(counts, 0, sizeof(*counts));
+	refuse_hidden_rows(target);
 	empty = strata_delta_is_empty(target->relid);
 	if ((target->rebuild || empty) && delta_swap_possible(target) && delta_swap(&work))
 		/* done */;
 	else if (empty && (target->key == NIL || key_is_enforced(target)))
 		load_empty(&work);
-	else if (target->key != NIL)
+	else if (target->key != NIL && list_length(target->columns) <= MOST_KEYED_COLUMNS)
 		delta_keyed(&work);
 	else
 		delta_multiset(&work);

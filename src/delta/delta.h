@@ -33,6 +33,9 @@ typedef struct StrataDeltaCounts
 extern void strata_delta_apply(const StrataDeltaTarget *target, const char *query, const StrataArgs *args,
 							   Snapshot snapshot, List *rowsets, StrataDeltaCounts *counts);
 
+/* Refuses NULLs and duplicates in the key of the rows that are in the target. */
+extern void strata_delta_check_key(const StrataDeltaTarget *target, Snapshot snapshot);
+
 /* Rows of the target in its present state (a seq scan that stops at the first row). */
 extern bool strata_delta_is_empty(Oid relid);
 

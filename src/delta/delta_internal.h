@@ -28,5 +28,11 @@ extern double strata_delta_swap_share;
 extern int strata_delta_swap_lock_timeout;
 
 pg_attribute_noreturn() extern void delta_key_error(const DeltaWork *work, const char *problem, const char *detail);
+/* An error raised while rows were written: in the model's words when it is the key that broke, else as it was. */
+pg_attribute_noreturn() extern void delta_write_error(const DeltaWork *work, MemoryContext context);
+/* The query's columns must be of the target's types: images of other types cannot be compared. */
+extern void delta_check_types(const DeltaWork *work, TupleDesc query, int first);
+/* Refuses NULLs and duplicates in the key of a relation (or row set) that has the target's columns. */
+extern void delta_check_key(const DeltaWork *work, const char *relation, List *rowsets);
 
 #endif

@@ -10,7 +10,9 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "delta/delta_internal.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
@@ -21,7 +23,8 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
-#define N_LEAD 3 /* new row present, ctid, tableoid */
+#define N_LEAD 3              /* new row present, ctid, tableoid */
+#define MOST_SHOWN_COLUMNS 50 /* of a row in a message: more are cut to the key */
 #define WORDS_PER_PAGE ((MaxHeapTuplesPerPage + 63) / 64)
 
 typedef struct PageKey
@@ -75,6 +78,7 @@ startup(DestReceiver *self, int operation, TupleDesc desc)
 	HASHCTL ctl = {0};
 
 	r->desc = CreateTupleDescCopy(desc);
+	delta_check_types(r->work, desc, N_LEAD);
 	r->deletes = strata_rowset_create("delta_delete", rowset_desc(r, false));
 	r->updates = strata_rowset_create("delta_update", rowset_desc(r, true));
 	r->inserts = strata_rowset_create("delta_insert", rowset_desc(r, true));
@@ -234,68 +238,69 @@ join_statement(const DeltaWork *work)
 					t->scope ? " WHERE " : "", t->scope ? t->scope : "", on.data);
 }
 
-/* Rows to insert must have a whole key, each once. */
-static void
-check_inserts(DeltaWork *work, StrataRowSet *inserts)
+void
+delta_check_key(const DeltaWork *work, const char *relation, List *rowsets)
 {
 	const StrataDeltaTarget *t = work->target;
-	StringInfoData nulls;
 	char *keys = strata_base_join_quoted(t->key, ", ");
-	StrataRows *rows;
-	ListCell *lc;
-
-	initStringInfo(&nulls);
-	foreach (lc, t->key)
-		appendStringInfo(&nulls, "%s%s IS NULL", foreach_current_index(lc) > 0 ? " OR " : "",
-						 quote_identifier(lfirst(lc)));
-	rows = strata_base_run_query(
-		psprintf("SELECT left(to_jsonb(d)::text, 300) FROM (SELECT %s FROM delta_insert WHERE %s LIMIT 5) AS d",
-				 strata_base_join_quoted(t->columns, ", "), nulls.data),
-		NULL, work->snapshot, list_make1(inserts));
-	if (rows->count > 0)
+	char *row = list_length(t->columns) > MOST_SHOWN_COLUMNS ? keys : strata_base_join_quoted(t->columns, ", ");
+	const struct
 	{
+		const char *problem;
+		const char *lead;
+		char *query;
+	} tries[] = {
+		{"null", "Rows: ",
+		 psprintf("SELECT %s FROM %s WHERE %s IS NULL", row, relation,
+				  strata_base_join_quoted(t->key, " IS NULL OR "))},
+		{"duplicate", "Seen: ",
+		 psprintf("SELECT %s, count(*) AS rows FROM %s GROUP BY %s HAVING count(*) > 1", keys, relation, keys)},
+	};
+
+	for (int i = 0; i < (int) lengthof(tries); i++)
+	{
+		StrataRows *rows = strata_base_run_query(
+			psprintf("SELECT left(to_jsonb(d.*)::text, 300) FROM (%s LIMIT 5) AS d", tries[i].query), NULL,
+			work->snapshot, rowsets);
 		StringInfoData detail;
 
+		if (rows->count == 0)
+			continue;
 		initStringInfo(&detail);
-		for (uint64 i = 0; i < rows->count; i++)
-			appendStringInfo(&detail, "%s%s", i == 0 ? "Rows: " : "; ", strata_rows_text(rows, i, 1));
-		delta_key_error(work, "null", detail.data);
-	}
-	rows = strata_base_run_query(
-		psprintf("SELECT left(to_jsonb(d)::text, 300) FROM (SELECT %s, count(*) AS rows FROM delta_insert"
-				 " GROUP BY %s HAVING count(*) > 1 LIMIT 5) AS d",
-				 keys, keys),
-		NULL, work->snapshot, list_make1(inserts));
-	if (rows->count > 0)
-	{
-		StringInfoData detail;
-
-		initStringInfo(&detail);
-		for (uint64 i = 0; i < rows->count; i++)
-			appendStringInfo(&detail, "%s%s", i == 0 ? "Seen: " : "; ", strata_rows_text(rows, i, 1));
-		delta_key_error(work, "duplicate", detail.data);
+		for (uint64 n = 0; n < rows->count; n++)
+			appendStringInfo(&detail, "%s%s", n == 0 ? tries[i].lead : "; ", strata_rows_text(rows, n, 1));
+		delta_key_error(work, tries[i].problem, detail.data);
 	}
 }
 
-/* A second unique index, which the order of row changes could break for a moment though the end state is right. */
+/*
+ * A second unique index, which the order of row changes could break for a moment though the end state is right. Where
+ * foreign keys of the user's refer to the table, its rows cannot go for a moment: then they are updated in place.
+ */
 static bool
-has_other_unique_index(const StrataDeltaTarget *t)
+must_split(const StrataDeltaTarget *t)
 {
 	Relation rel = table_open(t->relid, NoLock);
 	List *indexes = RelationGetIndexList(rel);
-	int unique = 0;
+	bool unique = false;
 	ListCell *lc;
 
 	foreach (lc, indexes)
 	{
 		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
 
-		if ((index->rd_index->indisunique || index->rd_index->indisexclusion) && !index->rd_index->indisprimary)
-			unique++;
+		unique = unique ||
+				 ((index->rd_index->indisunique || index->rd_index->indisexclusion) && !index->rd_index->indisprimary);
 		index_close(index, NoLock);
 	}
+	for (int i = 0; unique && rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		unique = trigger->tgenabled == TRIGGER_DISABLED || RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_PK;
+	}
 	table_close(rel, NoLock);
-	return unique > 0;
+	return unique;
 }
 
 static void
@@ -305,7 +310,7 @@ apply(DeltaWork *work, Receiver *r)
 	char *columns = strata_base_join_quoted(t->columns, ", ");
 	bool partitioned = get_rel_relkind(t->relid) == RELKIND_PARTITIONED_TABLE;
 	const char *same_table = partitioned ? " AND t.tableoid = d.strata_table" : "";
-	bool split = r->updates->count > 0 && has_other_unique_index(t);
+	bool split = r->updates->count > 0 && must_split(t);
 
 	if (r->deletes->count > 0)
 		strata_base_run(psprintf("DELETE FROM %s AS t USING delta_delete AS d WHERE t.ctid = d.strata_ctid%s", t->label,
@@ -325,7 +330,7 @@ apply(DeltaWork *work, Receiver *r)
 						work->snapshot, list_make1(r->updates));
 	if (r->inserts->count > 0)
 	{
-		check_inserts(work, r->inserts);
+		delta_check_key(work, "delta_insert", list_make1(r->inserts));
 		strata_base_run(psprintf("INSERT INTO %s (%s) SELECT %s FROM delta_insert", t->label, columns, columns), NULL,
 						work->snapshot, list_make1(r->inserts));
 	}

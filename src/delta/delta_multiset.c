@@ -21,12 +21,16 @@ delta_multiset(DeltaWork *work)
 	desired = strata_base_run_rowset("delta_desired", psprintf("SELECT * FROM (%s) AS q (%s)", work->query, columns),
 									 work->args, work->snapshot, work->rowsets);
 	work->counts->rows_in = desired->count;
+	delta_check_types(work, desired->desc, 0);
+	/* a target too wide for the keyed way comes here with its key */
+	if (t->key != NIL)
+		delta_check_key(work, "delta_desired", list_make1(desired));
 	images =
 		strata_base_run_rowset("delta_images",
 							   psprintf("SELECT image, coalesce(n.rows, 0) AS wanted, coalesce(o.rows, 0) AS present\n"
-										"  FROM (SELECT strata_state.row_image(q) AS image, count(*) AS rows"
+										"  FROM (SELECT strata_state.row_image(q.*) AS image, count(*) AS rows"
 										" FROM delta_desired AS q GROUP BY 1) AS n\n"
-										"  FULL JOIN (SELECT strata_state.row_image(q) AS image, count(*) AS rows"
+										"  FULL JOIN (SELECT strata_state.row_image(q.*) AS image, count(*) AS rows"
 										" FROM (SELECT %s FROM %s AS o%s%s) AS q GROUP BY 1) AS o USING (image)\n"
 										" WHERE n.rows IS DISTINCT FROM o.rows",
 										columns, t->label, t->scope ? " WHERE " : "", t->scope ? t->scope : ""),
@@ -38,7 +42,7 @@ delta_multiset(DeltaWork *work)
 					 "  SELECT q.strata_ctid, q.strata_table FROM (\n"
 					 "    SELECT o.ctid AS strata_ctid, o.tableoid AS strata_table, i.present - i.wanted AS surplus,\n"
 					 "           row_number() OVER (PARTITION BY i.image) AS nth\n"
-					 "      FROM %s AS o, LATERAL (SELECT strata_state.row_image(r) AS image\n"
+					 "      FROM %s AS o, LATERAL (SELECT strata_state.row_image(r.*) AS image\n"
 					 "             FROM (SELECT %s%s) AS r) AS k,\n"
 					 "           delta_images AS i\n"
 					 "     WHERE i.image = k.image AND i.present > i.wanted%s%s) AS q\n"
@@ -51,7 +55,7 @@ delta_multiset(DeltaWork *work)
 			psprintf("INSERT INTO %s (%s)\n"
 					 "SELECT %s FROM (\n"
 					 "  SELECT q.*, i.wanted - i.present AS missing, row_number() OVER (PARTITION BY i.image) AS nth\n"
-					 "    FROM delta_desired AS q JOIN delta_images AS i ON i.image = strata_state.row_image(q)\n"
+					 "    FROM delta_desired AS q JOIN delta_images AS i ON i.image = strata_state.row_image(q.*)\n"
 					 "   WHERE i.wanted > i.present) AS d\n"
 					 " WHERE d.nth <= d.missing",
 					 t->label, columns, columns),

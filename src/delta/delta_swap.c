@@ -15,17 +15,22 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
 #include "commands/cluster.h"
 #include "commands/tablecmds.h"
+#include "commands/trigger.h"
 #include "delta/delta_internal.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "replication/slot.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -64,11 +69,27 @@ delta_swap_possible(const StrataDeltaTarget *t)
 	rel = table_open(t->relid, NoLock);
 	possible = rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_refcnt == 1 && !rel->rd_rel->relispartition &&
 			   !rel->rd_rel->relhassubclass && !(rel->rd_att->constr && rel->rd_att->constr->has_generated_stored);
-	/* triggers of the user's own must see the rows; those of foreign keys are not needed for rows made true by the query */
+	/*
+	 * The user's own triggers and foreign keys must see the rows. Foreign keys of models are off, and uniqueness that is
+	 * deferred shows in the index that is built.
+	 */
 	if (possible && rel->trigdesc)
 		for (int i = 0; i < rel->trigdesc->numtriggers; i++)
-			possible = possible && rel->trigdesc->triggers[i].tgisinternal;
+		{
+			Trigger *trigger = &rel->trigdesc->triggers[i];
+
+			possible = possible && trigger->tgisinternal &&
+					   (trigger->tgenabled == TRIGGER_DISABLED || trigger->tgfoid == F_UNIQUE_KEY_RECHECK);
+		}
 	table_close(rel, NoLock);
+	/* logical decoding leaves out what is written to a table's new storage: subscribers would miss the rows */
+	if (possible && XLogLogicalInfoActive())
+	{
+		int slots;
+		int active;
+
+		possible = !ReplicationSlotsCountDBSlots(MyDatabaseId, &slots, &active);
+	}
 	return possible;
 }
 
@@ -111,6 +132,7 @@ startup(DestReceiver *self, int operation, TupleDesc desc)
 	if (desc->natts != l->ncolumns)
 		elog(ERROR, "the query of %s gives %d columns, its target has %d", l->work->target->label, desc->natts,
 			 l->ncolumns);
+	delta_check_types(l->work, desc, 0);
 	l->cid = GetCurrentCommandId(true);
 	l->bulk = GetBulkInsertState();
 	MemoryContextSwitchTo(old);
@@ -181,31 +203,6 @@ map_columns(Loader *l)
 	}
 }
 
-/* A NULL in the key, which the table refuses: say it in the model's words. */
-static void
-run_query(DeltaWork *work, Loader *l)
-{
-	MemoryContext context = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		strata_base_run_into(work->query, work->args, work->snapshot, work->rowsets, (DestReceiver *) l);
-	}
-	PG_CATCH();
-	{
-		ErrorData *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		if (edata->sqlerrcode != ERRCODE_NOT_NULL_VIOLATION || edata->column_name == NULL ||
-			!strata_base_list_has(work->target->key, edata->column_name))
-			PG_RE_THROW();
-		FlushErrorState();
-		delta_key_error(work, "null", edata->detail ? edata->detail : edata->message);
-	}
-	PG_END_TRY();
-}
-
 static int64
 load(DeltaWork *work, Relation target, Oid new_heap)
 {
@@ -224,10 +221,10 @@ load(DeltaWork *work, Relation target, Oid new_heap)
 	if (RelationGetDescr(target)->constr)
 	{
 		l.result_rel = makeNode(ResultRelInfo);
-		/* no range table here: index 0, or a broken constraint would look for its columns there */
+		/* no range table: the message of a broken constraint shows the whole row, which is the owner's own */
 		InitResultRelInfo(l.result_rel, target, 0, NULL, 0);
 	}
-	run_query(work, &l);
+	strata_base_run_into(work->query, work->args, work->snapshot, work->rowsets, (DestReceiver *) &l);
 	flush(&l);
 	if (l.bulk)
 		FreeBulkInsertState(l.bulk);
@@ -239,27 +236,23 @@ load(DeltaWork *work, Relation target, Oid new_heap)
 	return l.rows;
 }
 
-/* A broken key shows while its index is built: say it in the model's words. */
+/* A broken key shows while its rows are written or its index is built. */
 static void
-exchange(DeltaWork *work, Oid new_heap, char persistence)
+fill_and_exchange(DeltaWork *work, Relation rel, Oid new_heap)
 {
 	MemoryContext context = CurrentMemoryContext;
+	char persistence = rel->rd_rel->relpersistence;
 
 	PG_TRY();
 	{
+		work->counts->rows_in = load(work, rel, new_heap);
+		table_close(rel, NoLock);
 		finish_heap_swap(work->target->relid, new_heap, false, false, true, true, RecentXmin, ReadNextMultiXactId(),
 						 persistence);
 	}
 	PG_CATCH();
 	{
-		ErrorData *edata;
-
-		MemoryContextSwitchTo(context);
-		edata = CopyErrorData();
-		if (edata->sqlerrcode != ERRCODE_UNIQUE_VIOLATION || work->target->key == NIL)
-			PG_RE_THROW();
-		FlushErrorState();
-		delta_key_error(work, "duplicate", edata->detail ? edata->detail : edata->message);
+		delta_write_error(work, context);
 	}
 	PG_END_TRY();
 }
@@ -272,7 +265,6 @@ delta_swap(DeltaWork *work)
 	Oid new_heap;
 	Oid tablespace;
 	Oid access_method;
-	char persistence;
 
 	if (!lock_alone(t->relid))
 		return false;
@@ -280,15 +272,16 @@ delta_swap(DeltaWork *work)
 	CheckTableNotInUse(rel, "refresh");
 	tablespace = rel->rd_rel->reltablespace;
 	access_method = rel->rd_rel->relam;
-	persistence = rel->rd_rel->relpersistence;
-	new_heap = make_new_heap(t->relid, tablespace, access_method, persistence, ExclusiveLock);
+	new_heap = make_new_heap(t->relid, tablespace, access_method, rel->rd_rel->relpersistence, ExclusiveLock);
 	LockRelationOid(new_heap, AccessExclusiveLock);
-	work->counts->rows_in = load(work, rel, new_heap);
+	fill_and_exchange(work, rel, new_heap);
 	work->counts->inserted = work->counts->rows_in;
 	work->counts->updated = work->counts->deleted = 0;
 	work->counts->swapped = true;
-	table_close(rel, NoLock);
-	exchange(work, new_heap, persistence);
 	CommandCounterIncrement();
+	/* the rows were counted for a table that is no more: autovacuum shall know that this one is new */
+	rel = table_open(t->relid, NoLock);
+	pgstat_count_heap_insert(rel, work->counts->rows_in);
+	table_close(rel, NoLock);
 	return true;
 }

@@ -43,6 +43,7 @@ void
 strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
 	StrataIdentity saved;
+	char *adapted = NULL;
 
 	memset(result, 0, sizeof(*result));
 	result->row_count = -1;
@@ -57,7 +58,15 @@ strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRe
 	require_sources(model);
 	strata_guard_suspend();
 	strata_base_enter_owner(model->owner, &model->settings, &saved);
+	if (strcmp(model->kind, "view") != 0)
+	{
+		adapted = layers_adapt_target(model);
+		if (!STRATA_HAS_NOT_ENFORCED || get_rel_relkind(model->relid) == RELKIND_PARTITIONED_TABLE)
+			layers_silence_references(model->relid);
+	}
 	layers_routine(model)->refresh(model, refresh, result);
 	strata_base_leave(&saved);
 	strata_guard_resume();
+	if (adapted)
+		result->message = result->message ? psprintf("%s; %s", adapted, result->message) : adapted;
 }

@@ -47,4 +47,6 @@ typedef struct StrataDefine
 
 extern char *strata_layers_define(const StrataDefine *define);
 
+extern void strata_layers_init(void);
+
 #endif /* STRATA_LAYERS_H */

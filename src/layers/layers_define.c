@@ -219,21 +219,41 @@ refuse_cycle(Definition *def)
 						errhint("Break it by reading the sources instead in one of these models.")));
 }
 
-/* What makes two definitions the same. */
+static char *
+hash_of(const char *text)
+{
+	return psprintf(UINT64_FORMAT "-" UINT64_FORMAT, hash_bytes_extended((const unsigned char *) text, strlen(text), 1),
+					hash_bytes_extended((const unsigned char *) text, strlen(text), 2));
+}
+
+/*
+ * What makes two definitions the same, in two parts: "what decides the data:what describes it". A definition that differs in
+ * the second only leaves nothing for the next refresh to do.
+ */
 static char *
 definition_hash(const Definition *def)
 {
 	const StrataModel *m = def->model;
-	StringInfoData buf;
+	StringInfoData data;
+	StringInfoData words;
 
-	initStringInfo(&buf);
-	appendStringInfo(&buf, "%d|%s|%s|%s|%s|%s|%s|", m->layer, m->kind, def->resolved, m->refresh,
-					 JsonbToCString(NULL, &m->options->root, VARSIZE(m->options)), m->description ? m->description : "",
+	initStringInfo(&data);
+	appendStringInfo(&data, "%d|%s|%s|%s", m->layer, m->kind, def->resolved,
+					 JsonbToCString(NULL, &m->options->root, VARSIZE(m->options)));
+	initStringInfo(&words);
+	appendStringInfo(&words, "%s|%s|%s|", m->refresh, m->description ? m->description : "",
 					 strata_base_join(m->tags, ","));
 	if (m->column_comments)
-		appendStringInfoString(&buf, JsonbToCString(NULL, &m->column_comments->root, VARSIZE(m->column_comments)));
-	return psprintf(UINT64_FORMAT "-" UINT64_FORMAT, hash_bytes_extended((unsigned char *) buf.data, buf.len, 1),
-					hash_bytes_extended((unsigned char *) buf.data, buf.len, 2));
+		appendStringInfoString(&words, JsonbToCString(NULL, &m->column_comments->root, VARSIZE(m->column_comments)));
+	return psprintf("%s:%s", hash_of(data.data), hash_of(words.data));
+}
+
+static bool
+same_data(const char *a, const char *b)
+{
+	size_t length = strcspn(a, ":");
+
+	return length == strcspn(b, ":") && strncmp(a, b, length) == 0;
 }
 
 static void
@@ -263,8 +283,8 @@ check_column_comments(const Definition *def)
 	}
 }
 
-static void
-store_details(Definition *def)
+void
+layers_store_columns(Definition *def)
 {
 	List *columns = NIL;
 	ListCell *lc;
@@ -280,6 +300,12 @@ store_details(Definition *def)
 		columns = lappend(columns, c);
 	}
 	strata_registry_set_columns(def->model->id, columns);
+}
+
+static void
+store_details(Definition *def)
+{
+	layers_store_columns(def);
 	strata_registry_set_dependencies(def->model->id, def->dependencies);
 	strata_registry_set_lineage(def->model->id, def->edges);
 }
@@ -340,6 +366,23 @@ change(Definition *def)
 	strata_registry_update_definition(m);
 	store_details(def);
 	return psprintf("changed %s %s: %s", strata_registry_layer_name(m->layer), m->label, m->pending);
+}
+
+/* The words about a model changed, and nothing that its data follow from. */
+static char *
+describe_anew(Definition *def)
+{
+	StrataModel *m = def->model;
+	StrataIdentity saved;
+
+	strata_registry_lock(m->id, true);
+	m->owner = def->old->owner;
+	strata_base_enter_owner(m->owner, &m->settings, &saved);
+	layers_comment(def);
+	strata_base_leave(&saved);
+	strata_registry_update_words(m);
+	return psprintf("changed %s %s: its description, nothing to refresh", strata_registry_layer_name(m->layer),
+					m->label);
 }
 
 char *
@@ -405,7 +448,10 @@ strata_layers_define(const StrataDefine *define)
 		return psprintf("unchanged %s %s", strata_registry_layer_name(m->layer), m->label);
 
 	strata_guard_suspend();
-	result = def.old ? change(&def) : create(&def);
+	if (def.old && same_data(def.old->hash, m->hash))
+		result = describe_anew(&def);
+	else
+		result = def.old ? change(&def) : create(&def);
 	strata_guard_resume();
 	return result;
 }

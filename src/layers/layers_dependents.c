@@ -38,11 +38,12 @@ static const char find_sql[] =
 	" SELECT r.ev_class, d.depth + 1 FROM d JOIN pg_depend p ON p.refobjid = d.oid JOIN pg_rewrite r ON r.oid = p.objid"
 	"  WHERE p.classid = 'pg_rewrite'::regclass AND p.refclassid = 'pg_class'::regclass AND r.ev_class <> d.oid AND d.depth < 500)"
 	" SELECT c.oid::bigint, format('%I.%I', n.nspname, c.relname), c.relkind = 'v', m.id IS NOT NULL,"
-	"        coalesce(format('%I.%I', m.schema_name, m.relation_name), format('%I.%I', n.nspname, c.relname))"
+	"        format('%I.%I', coalesce(m.schema_name, n.nspname), coalesce(m.relation_name, c.relname))"
 	"   FROM (SELECT oid, max(depth) AS depth FROM d GROUP BY oid) AS d"
 	"   JOIN pg_class c ON c.oid = d.oid JOIN pg_namespace n ON n.oid = c.relnamespace"
 	"   LEFT JOIN strata_state.model m ON (m.schema_name = n.nspname AND m.relation_name = c.relname)"
 	"     OR (n.nspname = 'strata_state' AND c.relname = format('m%s_query', m.id))"
+	"     OR (m.layer = 'staging' AND m.schema_name = n.nspname AND c.relname = m.relation_name || '__rejected')"
 	"  ORDER BY d.depth, 2";
 
 /* Everything that a view has beside its query. */
@@ -55,8 +56,9 @@ static const char describe_sql[] =
 	"   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,"
 	"   CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
 	"   FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = $1::oid AND a.grantee <> c.relowner"
-	" UNION ALL SELECT 4, format('GRANT %s (%I) ON %s TO %s', a.privilege_type, t.attname, $2,"
-	"   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)"
+	" UNION ALL SELECT 4, format('GRANT %s (%I) ON %s TO %s%s', a.privilege_type, t.attname, $2,"
+	"   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,"
+	"   CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
 	"   FROM pg_attribute t, aclexplode(t.attacl) a WHERE t.attrelid = $1::oid AND NOT t.attisdropped"
 	" UNION ALL SELECT 5, format('COMMENT ON VIEW %s IS %L', $2, obj_description($1::oid, 'pg_class'))"
 	"   WHERE obj_description($1::oid, 'pg_class') IS NOT NULL"
@@ -148,8 +150,8 @@ describe(Oid relid, const char *label, const char *model, bool self)
 	return s;
 }
 
-List *
-layers_suspend_dependents(Oid relid, const char *label, const List *columns, bool include_self)
+static List *
+suspend(Oid relid, const char *label, const List *columns, bool include_self, bool *in_the_way)
 {
 	StrataArgs args = {0};
 	StrataRows *rows;
@@ -179,6 +181,11 @@ layers_suspend_dependents(Oid relid, const char *label, const List *columns, boo
 			lappend(suspended, describe(strata_rows_int(rows, i, 1), view, strata_rows_text(rows, i, 5), false));
 		labels = lappend(labels, view);
 	}
+	if (foreign != NIL && in_the_way)
+	{
+		*in_the_way = true;
+		return NIL;
+	}
 	if (foreign != NIL)
 		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 						errmsg("cannot change the columns of %s: views stand on them", label),
@@ -193,6 +200,18 @@ layers_suspend_dependents(Oid relid, const char *label, const List *columns, boo
 		strata_base_leave(&saved);
 	}
 	return suspended;
+}
+
+List *
+layers_suspend_dependents(Oid relid, const char *label, const List *columns, bool include_self)
+{
+	return suspend(relid, label, columns, include_self, NULL);
+}
+
+List *
+layers_suspend_if_ours(Oid relid, const char *label, const List *columns, bool *in_the_way)
+{
+	return suspend(relid, label, columns, false, in_the_way);
 }
 
 void

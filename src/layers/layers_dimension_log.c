@@ -45,7 +45,7 @@ static void
 refuse_operations(LogWork *w, StrataRowSet *extract)
 {
 	StrataRows *rows = strata_base_run_query(
-		psprintf("SELECT left(to_jsonb(q)::text, 200) FROM dimension_extract AS q"
+		psprintf("SELECT left(to_jsonb(q.*)::text, 200) FROM dimension_extract AS q"
 				 " WHERE q.%s IS NULL OR upper(left(q.%s::text, 1)) NOT IN ('I', 'U', 'D', 'C', 'R') LIMIT 5",
 				 quote_identifier(w->s->operation), quote_identifier(w->s->operation)),
 		NULL, w->refresh->snapshot, list_make1(extract));

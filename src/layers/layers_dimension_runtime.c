@@ -96,7 +96,7 @@ layers_dimension_extract(DimensionSpec *s, const List *key, const StrataRefresh 
 
 	result->counts.rows_in = extract->count;
 	rows = strata_base_run_query(
-		psprintf("SELECT left(to_jsonb(q)::text, 300) FROM dimension_extract AS q WHERE %s LIMIT 5",
+		psprintf("SELECT left(to_jsonb(q.*)::text, 300) FROM dimension_extract AS q WHERE %s LIMIT 5",
 				 any_null(key, "q")),
 		NULL, refresh->snapshot, list_make1(extract));
 	if (rows->count > 0)
@@ -109,9 +109,10 @@ layers_dimension_extract(DimensionSpec *s, const List *key, const StrataRefresh 
 	if (rows->count == 0)
 		return extract;
 	rows = strata_base_run_query(
-		psprintf("SELECT left(jsonb_agg(to_jsonb(q) ORDER BY to_jsonb(q)::text)::text, 500) FROM dimension_extract AS q"
-				 " GROUP BY %s HAVING count(DISTINCT strata_state.row_image(q)) > 1 LIMIT 5",
-				 keys),
+		psprintf(
+			"SELECT left(jsonb_agg(to_jsonb(q.*) ORDER BY to_jsonb(q.*)::text)::text, 500) FROM dimension_extract AS q"
+			" GROUP BY %s HAVING count(DISTINCT strata_state.row_image(q)) > 1 LIMIT 5",
+			keys),
 		NULL, refresh->snapshot, list_make1(extract));
 	if (rows->count > 0)
 		extract_error(
@@ -264,7 +265,7 @@ refuse_past(const DimensionSpec *s, StrataRowSet *changes, StrataArgs *as_of, co
 {
 	StrataRows *rows = strata_base_run_query(
 		psprintf(
-			"SELECT left(to_jsonb(d)::text, 200) FROM (SELECT %s, strata_since AS valid_from FROM dimension_changes"
+			"SELECT left(to_jsonb(d.*)::text, 200) FROM (SELECT %s, strata_since AS valid_from FROM dimension_changes"
 			" WHERE strata_action IN ('version', 'return', 'gone') AND strata_since > $1 LIMIT 3) AS d",
 			strata_base_join_quoted(s->key, ", ")),
 		as_of, refresh->snapshot, list_make1(changes));

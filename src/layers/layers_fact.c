@@ -233,6 +233,20 @@ check_lookup(Definition *def, KeyLookup *k)
 }
 
 static void
+refuse_change(const Definition *def, const char *option, const char *otherwise)
+{
+	char *now = strata_option_text(def->model->options, option);
+	char *before = strata_option_text(def->old->options, option);
+
+	if (strcmp(now ? now : otherwise, before ? before : otherwise) != 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("%s of fact %s cannot change", option, def->model->label),
+						errdetail("It is %s now.", before ? psprintf("'%s'", before) : "not set"),
+						errhint("SELECT strata.drop_model('%s'); then define it again: a fact can be computed anew.",
+								def->model->label)));
+}
+
+static void
 check_partitions(Definition *def, const List *grain)
 {
 	Jsonb *o = def->model->options;
@@ -240,6 +254,12 @@ check_partitions(Definition *def, const List *grain)
 	char *unit = strata_option_text(o, "partition_unit");
 	Oid type;
 
+	if (def->old)
+	{
+		refuse_change(def, "partition_by", "");
+		if (by)
+			refuse_change(def, "partition_unit", "month");
+	}
 	if (by == NULL)
 		return;
 	layers_require_columns(def, list_make1(by), "partition_by");
@@ -253,13 +273,6 @@ check_partitions(Definition *def, const List *grain)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("partition_unit of fact %s is \"%s\"", def->model->label, unit),
 						errhint("It is 'month' or 'year'.")));
-	if (def->old && strcmp(by, strata_option_text(def->old->options, "partition_by")
-								   ? strata_option_text(def->old->options, "partition_by")
-								   : "") != 0)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("partition_by of fact %s cannot change", def->model->label),
-						errhint("SELECT strata.drop_model('%s'); then define it again: a fact can be computed anew.",
-								def->model->label)));
 	def->partition_clause = psprintf(" PARTITION BY RANGE (%s)", quote_identifier(by));
 	/* a unique index of a partitioned table must hold the partition column; without it the refresh enforces the grain alone */
 	if (!strata_base_list_has(grain, by))
@@ -465,18 +478,30 @@ infer_members(StrataModel *m, KeyLookup *k, const StrataRefresh *refresh, Strata
 	strata_rowset_free(missing);
 }
 
-/* Partitions for the periods the rows need, and some ahead of the run time. Rows without a finite date go to the default one. */
+/*
+ * Partitions for the periods the rows need, and some ahead of the run time. Rows without a finite date, and dates beyond what a timestamp
+ * holds, go to the default one. The periods of instants are those of UTC: bounds must not depend on a setting that may change.
+ */
 static void
 make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh)
 {
 	char *by = strata_option_text(m->options, "partition_by");
 	char *unit = strata_option_text(m->options, "partition_unit");
 	int ahead = strata_option_int(m->options, "partitions_ahead", 3);
+	Oid type = getBaseType(get_atttype(m->relid, get_attnum(m->relid, by)));
+	bool instants = type == TIMESTAMPTZOID;
+	char *column = psprintf("q.%s", quote_identifier(by));
+	char *finite = psprintf("isfinite(%s)", column);
 	StrataArgs args = {0};
 	StrataRows *needed;
 
 	if (unit == NULL)
 		unit = pstrdup("month");
+	if (type == DATEOID)
+		finite = psprintf("%s >= '4713-01-01 BC'::date AND %s < '294276-01-01'::date", column, column);
+	else
+		finite = psprintf("%s >= '4713-01-01 BC'::%s AND %s < '294276-01-01'::%s", column, format_type_be(type), column,
+						  format_type_be(type));
 	strata_args_time(&args, refresh->as_of);
 	strata_args_text(&args, unit);
 	strata_args_int4(&args, ahead);
@@ -484,14 +509,17 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 	strata_args_int8(&args, m->relid);
 	needed = strata_base_run_query(
 		psprintf(
-			"SELECT name, start, stop FROM (\n"
-			"  SELECT format('%%s_%%s', $4, to_char(p, CASE $2 WHEN 'year' THEN 'YYYY' ELSE 'YYYY_MM' END) || CASE WHEN p < '0001-01-01' THEN '_bc' ELSE '' END) AS name,\n"
-			"         p::text AS start, (p + ('1 ' || $2)::interval)::timestamp::text AS stop FROM (\n"
-			"    SELECT DISTINCT date_trunc($2, q.%s::timestamp) AS p FROM fact_rows AS q WHERE isfinite(q.%s)\n"
-			"    UNION SELECT date_trunc($2, $1::timestamp) + (n || ' ' || $2)::interval FROM generate_series(0, $3) AS n) AS w) AS w\n"
+			"SELECT name, to_char(p, form) || suffix, to_char(q, form) || CASE WHEN q < '0001-01-01' THEN '%s BC' ELSE '%s' END FROM (\n"
+			"  SELECT format('%%s_%%s', $4, to_char(p, CASE $2 WHEN 'year' THEN 'YYYY' ELSE 'YYYY_MM' END)"
+			" || CASE WHEN p < '0001-01-01' THEN '_bc' ELSE '' END) AS name,\n"
+			"         p, p + ('1 ' || $2)::interval AS q, 'YYYY-MM-DD' AS form,"
+			" CASE WHEN p < '0001-01-01' THEN '%s BC' ELSE '%s' END AS suffix FROM (\n"
+			"    SELECT DISTINCT date_trunc($2, %s%s) AS p FROM fact_rows AS q WHERE CASE WHEN isfinite(%s) THEN %s ELSE false END\n"
+			"    UNION SELECT date_trunc($2, $1 AT TIME ZONE 'UTC') + (n || ' ' || $2)::interval FROM generate_series(0, $3) AS n) AS w) AS w\n"
 			" WHERE NOT EXISTS (SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid\n"
-			"                    WHERE i.inhparent = $5::oid AND c.relname = w.name) ORDER BY start",
-			quote_identifier(by), quote_identifier(by)),
+			"                    WHERE i.inhparent = $5::oid AND c.relname = w.name) ORDER BY p",
+			instants ? " 00:00:00+00" : "", instants ? " 00:00:00+00" : "", instants ? " 00:00:00+00" : "",
+			instants ? " 00:00:00+00" : "", column, instants ? " AT TIME ZONE 'UTC'" : "::timestamp", column, finite),
 		&args, refresh->snapshot, list_make1(rows));
 	for (uint64 i = 0; i < needed->count; i++)
 	{
@@ -504,9 +532,9 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 									 strata_base_literal(strata_rows_text(needed, i, 3))),
 							NULL);
 	}
-	/* a new partition comes with the triggers of the foreign keys switched on */
+	/* a new partition has its own copies of the foreign keys' triggers, which are on */
 	if (needed->count > 0)
-		layers_silence_references(m);
+		layers_silence_references(m->relid);
 }
 
 static void

@@ -79,6 +79,11 @@ extern List *layers_target_columns(Oid relid); /* TargetColumn * as the catalog 
 extern List *layers_names(const List *target_columns);
 extern void layers_set_primary_key(const StrataModel *model, const List *key);
 extern List *layers_primary_key(Oid relid);
+extern void layers_allow_nulls(const StrataModel *model, const List *columns);
+
+/* layers_adapt.c: brings the target to the column types that its definition gives now; says what differed, or NULL */
+extern char *layers_adapt_target(StrataModel *model);
+extern void layers_store_columns(Definition *def); /* layers_define.c */
 
 /* layers_table.c */
 extern bool layers_same_names(const List *a, const List *b);
@@ -89,14 +94,16 @@ extern void layers_refresh_query(StrataModel *model, const char *query, List *ro
 								 const char *key_word, const StrataRefresh *refresh, StrataRefreshResult *result);
 extern void layers_check_foreign_keys(Definition *def);
 extern void layers_apply_foreign_keys(const StrataModel *model);
+extern void layers_silence_references(Oid relid);
 extern void layers_drop_references(const StrataModel *model);
-extern void layers_silence_references(const StrataModel *model);
 extern bool layers_may_refer(const StrataModel *model, const StrataModel *target, const char *target_column);
 extern void layers_add_reference(const StrataModel *model, const char *column, const StrataModel *target,
 								 const char *target_column);
 
 /* layers_dependents.c: views that stand on a relation whose shape changes */
 extern List *layers_suspend_dependents(Oid relid, const char *label, const List *columns, bool include_self);
+/* The same, but where a relation that is no model's stands in the way nothing is done. */
+extern List *layers_suspend_if_ours(Oid relid, const char *label, const List *columns, bool *in_the_way);
 extern void layers_resume_dependents(List *suspended, const char *label);
 
 /* layers_dependents.c: hidden relations */

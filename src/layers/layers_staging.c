@@ -9,9 +9,12 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
 #include "layers/layers_internal.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/clauses.h"
+#include "optimizer/optimizer.h"
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
@@ -46,21 +49,89 @@ rejects_label(const StrataModel *m)
 	return strata_base_label(m->schema, rejects_name(m));
 }
 
-/* A rule is one boolean expression over the query's columns: parsed alone, so nothing can follow it. */
+static void
+rule_error(const Definition *def, const char *name, const char *expression, const char *problem)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("rule \"%s\" of model %s %s", name, def->model->label, problem),
+					errdetail("It reads: %s", expression),
+					errhint("Write one condition over the columns of the query, such as \"montant >= 0\".")));
+}
+
+/* What PostgreSQL says of an expression, said of the rule. */
+static void
+rule_failed(const Definition *def, const char *name, const char *expression, MemoryContext context)
+{
+	ErrorData *edata;
+
+	MemoryContextSwitchTo(context);
+	edata = CopyErrorData();
+	if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+		PG_RE_THROW();
+	FlushErrorState();
+	ereport(ERROR,
+			(errcode(edata->sqlerrcode), errmsg("rule \"%s\" of model %s: %s", name, def->model->label, edata->message),
+			 errdetail("It reads: %s", expression),
+			 errhint("%s", edata->hint ? edata->hint
+									   : "Write one condition over the columns of the query, such as "
+										 "\"montant >= 0\".")));
+}
+
+/*
+ * A rule is one boolean expression over the query's columns: parsed alone, so nothing can follow it, and analyzed alone, so
+ * that it reads nothing but the row.
+ */
 static void
 check_rule(const Definition *def, const char *name, const char *expression)
 {
-	List *parsed = raw_parser(expression, RAW_PARSE_PLPGSQL_EXPR);
-	SelectStmt *s = (SelectStmt *) ((RawStmt *) linitial(parsed))->stmt;
+	MemoryContext context = CurrentMemoryContext;
+	List *parsed = NIL;
+	SelectStmt *s;
 
+	PG_TRY();
+	{
+		parsed = raw_parser(expression, RAW_PARSE_PLPGSQL_EXPR);
+	}
+	PG_CATCH();
+	{
+		rule_failed(def, name, expression, context);
+	}
+	PG_END_TRY();
+	s = (SelectStmt *) ((RawStmt *) linitial(parsed))->stmt;
 	if (list_length(parsed) != 1 || list_length(s->targetList) != 1 || s->fromClause || s->whereClause ||
 		s->groupClause || s->havingClause || s->windowClause || s->sortClause || s->limitCount || s->limitOffset ||
 		s->lockingClause || s->op || s->distinctClause || s->intoClause || s->withClause ||
 		((ResTarget *) linitial(s->targetList))->name)
-		ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR),
-						errmsg("rule \"%s\" of model %s is not one expression", name, def->model->label),
-						errdetail("It reads: %s", expression),
-						errhint("Write a condition over the columns of the query, such as \"montant >= 0\".")));
+		rule_error(def, name, expression, "is not one expression");
+}
+
+static void
+check_rule_meaning(const Definition *def, const char *name, const char *expression, const char *rows)
+{
+	MemoryContext context = CurrentMemoryContext;
+	/* a wrong expression must not end the comment or the parenthesis: check_rule() saw to that */
+	char *text = psprintf("SELECT (%s\n) FROM (%s) AS q", expression, rows);
+	Query *query = NULL;
+	Node *value;
+
+	PG_TRY();
+	{
+		query = parse_analyze_fixedparams(linitial(raw_parser(text, RAW_PARSE_DEFAULT)), text, NULL, 0, NULL);
+	}
+	PG_CATCH();
+	{
+		rule_failed(def, name, expression, context);
+	}
+	PG_END_TRY();
+	value = (Node *) ((TargetEntry *) linitial(query->targetList))->expr;
+	if (query->hasSubLinks)
+		rule_error(def, name, expression, "reads other rows: a rule looks at one row only");
+	if (query->hasAggs || query->hasWindowFuncs || query->hasTargetSRFs)
+		rule_error(def, name, expression, "uses an aggregate, window or set-returning function");
+	if (exprType(value) != BOOLOID)
+		rule_error(def, name, expression, psprintf("is of type %s, not boolean", format_type_be(exprType(value))));
+	if (contain_volatile_functions(value) && strcmp(def->model->refresh, "full") != 0)
+		rule_error(def, name, expression, "uses a volatile function");
 }
 
 typedef struct CastWalk
@@ -124,7 +195,8 @@ source_items(Node *item, List **pairs)
 	{
 		ColumnRef *row = makeNode(ColumnRef);
 
-		row->fields = list_make1(makeString(pstrdup(alias)));
+		/* with the star it is the row, though a column may have the table's name */
+		row->fields = list_make2(makeString(pstrdup(alias)), makeNode(A_Star));
 		row->location = -1;
 		*pairs = lappend(*pairs, text_node(alias));
 		*pairs = lappend(*pairs, call("to_jsonb", list_make1(row)));
@@ -215,6 +287,7 @@ resolve_with_rejects(Definition *def)
 							errmsg("rule \"%s\" of model %s has no expression", name, m->label),
 							errhint("Write {\"rule name\": \"condition\"}.")));
 		check_rule(def, name, expression);
+		check_rule_meaning(def, name, expression, def->resolved);
 		appendStringInfo(&reason, ",\n CASE WHEN NOT (%s\n) THEN %s END", expression,
 						 strata_base_literal(psprintf("%s: not (%s)", name, expression)));
 	}
@@ -222,8 +295,7 @@ resolve_with_rejects(Definition *def)
 	def->resolved = psprintf(
 		"SELECT %s, r.strata_rejected,\n CASE WHEN r.strata_rejected IS NOT NULL THEN %s END AS strata_source\n"
 		"FROM (%s) AS q\nCROSS JOIN LATERAL %s AS r",
-		columns, inner ? "q.strata_row" : psprintf("pg_catalog.to_jsonb(q)"), inner ? inner : def->resolved,
-		reason.data);
+		columns, inner ? "q.strata_row" : "pg_catalog.to_jsonb(q.*)", inner ? inner : def->resolved, reason.data);
 	/* resolved anew as a whole, so that the rules' names are found as the query's are */
 	{
 		RawStmt *raw = linitial(raw_parser(def->resolved, RAW_PARSE_DEFAULT));
@@ -297,7 +369,7 @@ created(Definition *def)
 			strata_base_execute(psprintf("DROP %s %s", view ? "VIEW" : "TABLE", rejects_label(m)), NULL);
 		return;
 	}
-	if (OidIsValid(existing) && def->old == NULL)
+	if (OidIsValid(existing) && !(def->old && has_rejects(def->old)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE), errmsg("relation %s exists already", rejects_label(m)),
 				 errhint("Model %s keeps its rejected rows under that name: rename or drop what is there.", m->label)));

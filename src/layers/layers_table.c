@@ -60,12 +60,31 @@ layers_same_names(const List *a, const List *b)
 	return true;
 }
 
+/* The rows are there: now the key must hold. */
+static void
+set_new_key(const StrataModel *model, List *key, List *primary_key, const char *key_word, const StrataRefresh *refresh)
+{
+	StrataDeltaTarget t = {0};
+
+	if (key == NIL)
+		return;
+	t.relid = model->relid;
+	t.label = model->label;
+	t.columns = layers_names(layers_target_columns(model->relid));
+	t.key = key;
+	t.key_word = key_word;
+	strata_delta_check_key(&t, refresh->snapshot);
+	if (primary_key != NIL)
+		layers_set_primary_key(model, primary_key);
+}
+
 void
 layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List *key, List *primary_key,
 					 const char *key_word, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
 	StrataDeltaTarget t = {0};
-	bool new_key = !layers_same_names(layers_primary_key(model->relid), primary_key);
+	List *old_key = layers_primary_key(model->relid);
+	bool new_key = !layers_same_names(old_key, primary_key);
 
 	t.relid = model->relid;
 	t.label = model->label;
@@ -77,11 +96,12 @@ layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List 
 	{
 		/* the rows that are there were unique under another key: compare them as a multiset, once */
 		layers_set_primary_key(model, NIL);
+		layers_allow_nulls(model, layers_without(old_key, primary_key));
 		t.key = NIL;
 	}
 	strata_delta_apply(&t, query, NULL, refresh->snapshot, rowsets, &result->counts);
-	if (new_key && primary_key != NIL)
-		layers_set_primary_key(model, primary_key);
+	if (new_key)
+		set_new_key(model, key, primary_key, key_word, refresh);
 	result->row_count = result->counts.rows_in;
 }
 
@@ -197,22 +217,26 @@ disable_trigger(Oid relid, char *trigger)
 }
 
 /*
- * PostgreSQL before 18 has no NOT ENFORCED, and no version has it for partitioned tables: the triggers of the model's
- * foreign keys are switched off on both sides.
+ * PostgreSQL before 18 has no NOT ENFORCED: the constraint's triggers are off, on both sides. A dump does not tell that they are,
+ * so every refresh looks again.
  */
 void
-layers_silence_references(const StrataModel *model)
+layers_silence_references(Oid relid)
 {
 	StrataArgs args = {0};
 	StrataRows *rows;
 
-	strata_args_int8(&args, model->relid);
+	strata_args_int8(&args, relid);
 	rows = strata_base_keeper_query(
-		"SELECT t.tgrelid::bigint, t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
-		" WHERE t.tgconstraint IN (WITH RECURSIVE f (oid) AS ("
-		"   SELECT oid FROM pg_constraint WHERE conrelid = $1::oid AND contype = 'f' AND conname ~ '_strata_fkey[0-9]*$'"
-		"   UNION ALL SELECT k.oid FROM pg_constraint k JOIN f ON k.conparentid = f.oid) SELECT oid FROM f)"
-		" AND t.tgisinternal AND t.tgenabled <> 'D' AND c.relkind <> 'p' ORDER BY 1, 2",
+		"WITH RECURSIVE f (oid) AS ("
+		"  SELECT k.oid FROM pg_constraint k WHERE k.contype = 'f' AND (k.conrelid = $1::oid OR k.confrelid = $1::oid)"
+		"     AND k.conname ~ '_strata_fkey[0-9]*$' AND k.conparentid = 0"
+		"     AND EXISTS (SELECT FROM strata_state.model m JOIN pg_namespace n ON n.nspname = m.schema_name"
+		"                 WHERE n.oid = k.connamespace AND m.relation_name = (SELECT relname FROM pg_class WHERE oid = k.conrelid))"
+		"  UNION ALL SELECT k.oid FROM pg_constraint k JOIN f ON k.conparentid = f.oid)"
+		" SELECT t.tgrelid::bigint, t.tgname FROM f JOIN pg_trigger t ON t.tgconstraint = f.oid"
+		"   JOIN pg_class c ON c.oid = t.tgrelid"
+		"  WHERE t.tgisinternal AND t.tgenabled <> 'D' AND c.relkind <> 'p' ORDER BY 1, 2",
 		&args);
 	for (uint64 i = 0; i < rows->count; i++)
 		disable_trigger(strata_rows_int(rows, i, 1), strata_rows_text(rows, i, 2));
@@ -238,7 +262,7 @@ layers_add_reference(const StrataModel *model, const char *column, const StrataM
 								 strata_base_quote(target_column), partitioned ? "" : STRATA_FOREIGN_KEY_UNCHECKED),
 						NULL);
 	if (!STRATA_HAS_NOT_ENFORCED || partitioned)
-		layers_silence_references(model);
+		layers_silence_references(model->relid);
 }
 
 void

@@ -7,15 +7,34 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_namespace.h"
+#include "catalog/pg_type.h"
 #include "layers/layers_internal.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+#include "utils/syscache.h"
 #include "utils/typcache.h"
 
 #define MAX_TARGET_COLUMNS 1600
+
+/* For DDL that runs with pg_catalog alone in the path, whatever the caller's is. */
+static char *
+type_ddl(Oid type, int32 typmod)
+{
+	HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	bits16 flags = FORMAT_TYPE_TYPEMOD_GIVEN;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for type %u", type);
+	if (((Form_pg_type) GETSTRUCT(tuple))->typnamespace != PG_CATALOG_NAMESPACE)
+		flags |= FORMAT_TYPE_FORCE_QUALIFY;
+	ReleaseSysCache(tuple);
+	return format_type_extended(type, typmod, flags);
+}
 
 TargetColumn *
 layers_column(const char *name, Oid type, int32 typmod, Oid collation, const char *role)
@@ -24,7 +43,7 @@ layers_column(const char *name, Oid type, int32 typmod, Oid collation, const cha
 
 	strata_base_check_identifier(name, "a column");
 	c->name = pstrdup(name);
-	c->type = format_type_extended(type, typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+	c->type = type_ddl(type, typmod);
 	c->type_oid = type;
 	c->typmod = typmod;
 	c->collation = collation;
@@ -100,6 +119,21 @@ layers_require_equality(const Definition *def, const List *names, const char *op
 	}
 }
 
+static char *
+collation_ddl(Oid collation)
+{
+	HeapTuple tuple = SearchSysCache1(COLLOID, ObjectIdGetDatum(collation));
+	Form_pg_collation form;
+	char *label;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for collation %u", collation);
+	form = (Form_pg_collation) GETSTRUCT(tuple);
+	label = strata_base_label(get_namespace_name(form->collnamespace), NameStr(form->collname));
+	ReleaseSysCache(tuple);
+	return label;
+}
+
 char *
 layers_column_ddl(const TargetColumn *column)
 {
@@ -108,7 +142,7 @@ layers_column_ddl(const TargetColumn *column)
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "%s %s", quote_identifier(column->name), column->type);
 	if (OidIsValid(column->collation) && column->collation != get_typcollation(column->type_oid))
-		appendStringInfo(&buf, " COLLATE %s", generate_collation_name(column->collation));
+		appendStringInfo(&buf, " COLLATE %s", collation_ddl(column->collation));
 	return buf.data;
 }
 
@@ -245,6 +279,7 @@ change_table(Definition *def)
 	List *actions = NIL;
 	List *touched = NIL; /* columns whose views must step aside */
 	List *suspended = NIL;
+	List *old_key = layers_primary_key(m->relid);
 	StrataIdentity saved;
 	ListCell *lc;
 
@@ -285,6 +320,9 @@ change_table(Definition *def)
 		suspended = layers_suspend_dependents(m->relid, m->label, touched, false);
 	strata_base_enter_owner(m->owner, &m->settings, &saved);
 	strata_base_execute(psprintf("ALTER TABLE %s %s", m->label, strata_base_join(actions, ", ")), NULL);
+	/* the key went with one of its columns: the others are free of it */
+	if (layers_primary_key(m->relid) == NIL)
+		layers_allow_nulls(m, layers_without(old_key, def->key));
 	strata_base_leave(&saved);
 	layers_resume_dependents(suspended, m->label);
 }
@@ -336,6 +374,21 @@ layers_set_primary_key(const StrataModel *model, const List *key)
 	if (key != NIL)
 		strata_base_execute(
 			psprintf("ALTER TABLE %s ADD PRIMARY KEY (%s)", model->label, strata_base_join_quoted(key, ", ")), NULL);
+}
+
+/* As the owner. Columns that were in a primary key keep its NOT NULL when it goes. */
+void
+layers_allow_nulls(const StrataModel *model, const List *columns)
+{
+	ListCell *lc;
+
+	foreach (lc, columns)
+	{
+		if (get_attnum(model->relid, lfirst(lc)) != InvalidAttrNumber)
+			strata_base_execute(
+				psprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", model->label, strata_base_quote(lfirst(lc))),
+				NULL);
+	}
 }
 
 /* Descriptions are COMMENT ON: what a BI tool shows. Without one given, a comment the user put there stays. */

@@ -342,6 +342,23 @@ strata_registry_update_definition(const StrataModel *m)
 }
 
 void
+strata_registry_update_words(const StrataModel *m)
+{
+	StrataArgs args = {0};
+
+	strata_args_int4(&args, m->id);
+	strata_args_text(&args, m->query);
+	strata_args_text(&args, m->refresh);
+	strata_args_text(&args, m->hash);
+	strata_args_text(&args, m->description);
+	strata_args_texts(&args, m->tags);
+	strata_args_jsonb(&args, m->column_comments);
+	strata_base_keeper_execute("UPDATE strata_state.model SET query = $2, refresh = $3, hash = $4, description = $5,"
+							   " tags = $6, column_comments = $7 WHERE id = $1",
+							   &args);
+}
+
+void
 strata_registry_delete(int model_id)
 {
 	StrataArgs args = {0};

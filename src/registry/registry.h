@@ -90,6 +90,8 @@ extern bool strata_registry_lock(int model_id, bool wait);
 /* Writes; all as the keeper. insert gives the new id. */
 extern int strata_registry_insert(const StrataModel *model);
 extern void strata_registry_update_definition(const StrataModel *model); /* version + 1, pending */
+/* Description, tags, column comments, refresh: what leaves the data as they are. */
+extern void strata_registry_update_words(const StrataModel *model);
 extern void strata_registry_delete(int model_id);
 extern void strata_registry_set_columns(int model_id, const List *columns); /* StrataColumn * */
 extern List *strata_registry_columns(int model_id);
