@@ -17,6 +17,8 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#define MOST_PARTITIONS_AHEAD 120
+
 static const StrataOption options[] = {
 	{"grain", STRATA_OPTION_TEXTS},          {"dimensions", STRATA_OPTION_OBJECT},
 	{"partition_by", STRATA_OPTION_TEXT},    {"partition_unit", STRATA_OPTION_TEXT},
@@ -74,7 +76,7 @@ read_on(const StrataModel *m, KeyLookup *k, const Jsonb *spec)
 		k->dimension_columns = k->fact_columns;
 	}
 	if (k->fact_columns == NIL)
-		bad(m, k->column, "has an empty \"on\"",
+		bad(m, k->column, "has an \"on\" that names no columns",
 			"Write \"on\": [\"column\"] or \"on\": {\"fact column\": \"dimension column\"}.");
 	foreach (lc, k->dimension_columns)
 		if (lfirst(lc) == NULL)
@@ -252,6 +254,7 @@ check_partitions(Definition *def, const List *grain)
 	Jsonb *o = def->model->options;
 	char *by = strata_option_text(o, "partition_by");
 	char *unit = strata_option_text(o, "partition_unit");
+	int64 ahead = strata_option_int(o, "partitions_ahead", 3);
 	Oid type;
 
 	if (def->old)
@@ -260,6 +263,10 @@ check_partitions(Definition *def, const List *grain)
 		if (by)
 			refuse_change(def, "partition_unit", "month");
 	}
+	if (ahead < 0 || ahead > MOST_PARTITIONS_AHEAD)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("partitions_ahead of fact %s is %lld", def->model->label, (long long) ahead),
+						errhint("It is a number of months or years from 0 to %d.", MOST_PARTITIONS_AHEAD)));
 	if (by == NULL)
 		return;
 	layers_require_columns(def, list_make1(by), "partition_by");
@@ -472,8 +479,8 @@ infer_members(StrataModel *m, KeyLookup *k, const StrataRefresh *refresh, Strata
 			NULL, refresh->snapshot, list_make1(missing));
 		strata_registry_touch(k->dimension->id);
 		result->message =
-			psprintf("%s" UINT64_FORMAT " members inferred in %s",
-					 result->message ? psprintf("%s; ", result->message) : "", missing->count, k->dimension->label);
+			psprintf("%s" UINT64_FORMAT " %s inferred in %s", result->message ? psprintf("%s; ", result->message) : "",
+					 missing->count, missing->count == 1 ? "member" : "members", k->dimension->label);
 	}
 	strata_rowset_free(missing);
 }

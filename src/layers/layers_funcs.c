@@ -163,7 +163,7 @@ strata_define_fact(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(4))
 	{
 		strata_options_text(o, "partition_unit", PG_ARGISNULL(5) ? "month" : text_arg(fcinfo, 5));
-		strata_options_int(o, "partitions_ahead", PG_ARGISNULL(6) ? 3 : Max(0, PG_GETARG_INT32(6)));
+		strata_options_int(o, "partitions_ahead", PG_ARGISNULL(6) ? 3 : PG_GETARG_INT32(6));
 	}
 	common_args(fcinfo, 7, &d);
 	PG_RETURN_DATUM(define(&d, o));

@@ -203,6 +203,25 @@ source_items(Node *item, List **pairs)
 	}
 }
 
+/* "column: what is wrong with its value" for the casts of one output column; NULL while nothing is */
+static void
+name_casts(ResTarget *target, CastWalk *walk)
+{
+	CastWalk found = {NIL};
+	ListCell *lc;
+
+	find_casts(target->val, &found);
+	foreach (lc, found.errors)
+	{
+		Node *error = lfirst(lc);
+
+		if (target->name)
+			error = (Node *) makeA_Expr(AEXPR_OP, list_make2(makeString("pg_catalog"), makeString("||")),
+										text_node(psprintf("%s: ", target->name)), error, -1);
+		walk->errors = lappend(walk->errors, error);
+	}
+}
+
 static void
 add_target(SelectStmt *select, const char *name, Node *value)
 {
@@ -245,8 +264,8 @@ query_with_source(Definition *def, bool casts)
 	}
 	foreach (lc, select->fromClause)
 		source_items(lfirst(lc), &pairs);
-	if (casts)
-		find_casts((Node *) select->targetList, &walk);
+	foreach (lc, casts ? select->targetList : NIL)
+		name_casts(lfirst(lc), &walk);
 	if (casts && walk.errors == NIL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("reject_failed_casts of model %s: its query uses no strata.try_cast", def->model->label),
@@ -423,6 +442,7 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 		&t, "SELECT q.strata_rejected, q.strata_source FROM staging_rows AS q WHERE q.strata_rejected IS NOT NULL",
 		NULL, refresh->snapshot, list_make1(rows), &rejected.counts);
 	result->rejected = rejected.counts.rows_in;
+	result->counts.rows_in = rows->count;
 	strata_rowset_free(rows);
 }
 

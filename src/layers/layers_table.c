@@ -14,6 +14,7 @@
 #include "base/compat.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_constraint.h"
 #include "commands/defrem.h"
 #include "commands/event_trigger.h"
 #include "commands/tablecmds.h"
@@ -254,7 +255,8 @@ layers_may_refer(const StrataModel *model, const StrataModel *target, const char
 void
 layers_add_reference(const StrataModel *model, const char *column, const StrataModel *target, const char *target_column)
 {
-	char *name = makeObjectName(column, NULL, "strata_fkey");
+	/* one of its kind in the schema: tools join information_schema by the constraint's name */
+	char *name = ChooseConstraintName(model->name, column, "strata_fkey", get_namespace_oid(model->schema, false), NIL);
 	bool partitioned = get_rel_relkind(model->relid) == RELKIND_PARTITIONED_TABLE;
 
 	strata_base_execute(psprintf("ALTER TABLE %s ADD CONSTRAINT %s FOREIGN KEY (%s) REFERENCES %s (%s)%s", model->label,

@@ -11,22 +11,22 @@ END $$;
 CREATE FUNCTION oracle.holds(target text, query text DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     columns text;
-    kept text;
     missing bigint;
     extra bigint;
 BEGIN
     SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
       FROM pg_attribute WHERE attrelid = target::regclass AND attnum > 0 AND NOT attisdropped;
-    SELECT format('SELECT %s FROM strata_state.m%s_query%s', columns, m.id,
-                  CASE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = format('strata_state.m%s_query', m.id)::regclass
-                                       AND attname = 'strata_rejected') THEN ' WHERE strata_rejected IS NULL' ELSE '' END)
-      INTO kept FROM strata_state.model m JOIN pg_class c ON c.relname = m.relation_name
-      JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = m.schema_name
-     WHERE c.oid = target::regclass;
-    query := coalesce(query, kept);
+    IF query IS NULL THEN
+        SELECT format('SELECT %s FROM strata_state.m%s_query%s', columns, m.id,
+                      CASE WHEN EXISTS (SELECT FROM pg_attribute WHERE attrelid = format('strata_state.m%s_query', m.id)::regclass
+                                           AND attname = 'strata_rejected') THEN ' WHERE strata_rejected IS NULL' ELSE '' END)
+          INTO query FROM strata_state.model m JOIN pg_class c ON c.relname = m.relation_name
+          JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = m.schema_name
+         WHERE c.oid = target::regclass;
+    END IF;
     EXECUTE format('SELECT (SELECT count(*) FROM (SELECT oracle.images(%1$L) EXCEPT ALL SELECT oracle.images(%2$L)) AS a),'
                    '       (SELECT count(*) FROM (SELECT oracle.images(%2$L) EXCEPT ALL SELECT oracle.images(%1$L)) AS b)',
-                   query, format('SELECT %s FROM %s', columns, target)) INTO missing, extra;
+                   format('SELECT %s FROM (%s) AS q', columns, query), format('SELECT %s FROM %s', columns, target)) INTO missing, extra;
     IF missing = 0 AND extra = 0 THEN
         RETURN 'same';
     END IF;
