@@ -67,6 +67,7 @@ strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRe
 	layers_routine(model)->refresh(model, refresh, result);
 	strata_base_leave(&saved);
 	strata_guard_resume();
+	result->adapted = adapted != NULL;
 	if (adapted)
 		result->message = result->message ? psprintf("%s; %s", adapted, result->message) : adapted;
 }

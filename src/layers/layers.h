@@ -22,11 +22,15 @@ typedef struct StrataRefreshResult
 	StrataDeltaCounts counts;
 	int64 rejected;
 	int64 row_count; /* of the target afterwards; -1 unknown */
+	bool adapted;    /* columns were given another type: values changed even where no row did */
 	char *message;   /* anything worth telling; NULL */
 } StrataRefreshResult;
 
 /* Brings the target up to date. The caller holds the model's lock; the room takes the owner's identity itself. */
 extern void strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result);
+
+/* Whether what it reads has changed so that its target's columns need another type. */
+extern bool strata_layers_must_adapt(const StrataModel *model);
 
 /* Models besides the given one that its refresh writes to (dimensions it may add inferred members to): ids. */
 extern List *strata_layers_also_written(const StrataModel *model);

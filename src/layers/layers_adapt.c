@@ -16,6 +16,7 @@
 #include "catalog/pg_inherits.h"
 #include "guard/guard.h"
 #include "layers/layers_internal.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -154,27 +155,51 @@ differs(const List *target, const QueryColumn *c)
 	return false;
 }
 
-char *
-layers_adapt_target(StrataModel *model)
+/* The columns of the definition's view; *needed when the target has one of them with another type. */
+static List *
+definition_columns(const StrataModel *model, bool *needed)
 {
-	Definition def = {0};
 	Oid view = get_relname_relid(psprintf("m%d_query", model->id), get_namespace_oid("strata_state", false));
 	List *target = layers_target_columns(model->relid);
+	List *columns = NIL;
 	Relation rel;
-	bool needed = false;
 
 	if (!OidIsValid(view))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the definition of model %s is missing", model->label),
 						errdetail("It was kept as %s.", model->query_view), errhint("Define the model again.")));
 	rel = table_open(view, AccessShareLock);
+	*needed = false;
 	for (int i = 0; i < RelationGetDescr(rel)->natts; i++)
 	{
 		QueryColumn *c = query_column(TupleDescAttr(RelationGetDescr(rel), i));
 
-		def.query_columns = lappend(def.query_columns, c);
-		needed = needed || differs(target, c);
+		columns = lappend(columns, c);
+		*needed = *needed || differs(target, c);
 	}
 	table_close(rel, NoLock);
+	return columns;
+}
+
+bool
+strata_layers_must_adapt(const StrataModel *model)
+{
+	bool needed = false;
+
+	if (strcmp(model->kind, "view") != 0 && OidIsValid(model->relid))
+	{
+		LockRelationOid(model->relid, AccessShareLock);
+		definition_columns(model, &needed);
+	}
+	return needed;
+}
+
+char *
+layers_adapt_target(StrataModel *model)
+{
+	Definition def = {0};
+	bool needed;
+
+	def.query_columns = definition_columns(model, &needed);
 	if (!needed)
 		return NULL;
 	def.model = model;

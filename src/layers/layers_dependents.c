@@ -27,6 +27,7 @@ typedef struct Suspended
 	Oid owner;
 	char *query;
 	List *statements; /* what it had beside its query: owner, grants, comments */
+	List *columns;    /* beside each statement: the column it is about, or NULL */
 } Suspended;
 
 static const char find_sql[] =
@@ -48,21 +49,21 @@ static const char find_sql[] =
 
 /* Everything that a view has beside its query. */
 static const char describe_sql[] =
-	"SELECT s FROM ("
-	" SELECT 1 AS o, format('ALTER VIEW %s SET (%s)', $2, array_to_string(c.reloptions, ', ')) AS s"
+	"SELECT s, attname FROM ("
+	" SELECT 1 AS o, NULL::name AS attname, format('ALTER VIEW %s SET (%s)', $2, array_to_string(c.reloptions, ', ')) AS s"
 	"   FROM pg_class c WHERE c.oid = $1::oid AND c.reloptions IS NOT NULL"
-	" UNION ALL SELECT 2, format('ALTER VIEW %s OWNER TO %I', $2, pg_get_userbyid(c.relowner)) FROM pg_class c WHERE c.oid = $1::oid"
-	" UNION ALL SELECT 3, format('GRANT %s ON %s TO %s%s', a.privilege_type, $2,"
+	" UNION ALL SELECT 2, NULL, format('ALTER VIEW %s OWNER TO %I', $2, pg_get_userbyid(c.relowner)) FROM pg_class c WHERE c.oid = $1::oid"
+	" UNION ALL SELECT 3, NULL, format('GRANT %s ON %s TO %s%s', a.privilege_type, $2,"
 	"   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,"
 	"   CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
 	"   FROM pg_class c, aclexplode(c.relacl) a WHERE c.oid = $1::oid AND a.grantee <> c.relowner"
-	" UNION ALL SELECT 4, format('GRANT %s (%I) ON %s TO %s%s', a.privilege_type, t.attname, $2,"
+	" UNION ALL SELECT 4, t.attname, format('GRANT %s (%I) ON %s TO %s%s', a.privilege_type, t.attname, $2,"
 	"   CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,"
 	"   CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)"
 	"   FROM pg_attribute t, aclexplode(t.attacl) a WHERE t.attrelid = $1::oid AND NOT t.attisdropped"
-	" UNION ALL SELECT 5, format('COMMENT ON VIEW %s IS %L', $2, obj_description($1::oid, 'pg_class'))"
+	" UNION ALL SELECT 5, NULL, format('COMMENT ON VIEW %s IS %L', $2, obj_description($1::oid, 'pg_class'))"
 	"   WHERE obj_description($1::oid, 'pg_class') IS NOT NULL"
-	" UNION ALL SELECT 6, format('COMMENT ON COLUMN %s.%I IS %L', $2, t.attname, col_description($1::oid, t.attnum))"
+	" UNION ALL SELECT 6, t.attname, format('COMMENT ON COLUMN %s.%I IS %L', $2, t.attname, col_description($1::oid, t.attnum))"
 	"   FROM pg_attribute t WHERE t.attrelid = $1::oid AND t.attnum > 0 AND col_description($1::oid, t.attnum) IS NOT NULL"
 	") AS q ORDER BY o";
 
@@ -146,7 +147,10 @@ describe(Oid relid, const char *label, const char *model, bool self)
 	strata_args_text(&args, label);
 	rows = strata_base_keeper_query(describe_sql, &args);
 	for (uint64 i = 0; i < rows->count; i++)
+	{
 		s->statements = lappend(s->statements, strata_rows_text(rows, i, 1));
+		s->columns = lappend(s->columns, strata_rows_text(rows, i, 2));
+	}
 	return s;
 }
 
@@ -214,6 +218,19 @@ layers_suspend_if_ours(Oid relid, const char *label, const List *columns, bool *
 	return suspend(relid, label, columns, false, in_the_way);
 }
 
+static bool
+has_column(const char *label, const char *column)
+{
+	StrataArgs args = {0};
+
+	strata_args_text(&args, label);
+	strata_args_text(&args, column);
+	return strata_rows_bool(strata_base_query("SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = $1::regclass"
+											  " AND attname = $2::name AND NOT attisdropped)",
+											  &args),
+							0, 1);
+}
+
 void
 layers_resume_dependents(List *suspended, const char *label)
 {
@@ -234,7 +251,13 @@ layers_resume_dependents(List *suspended, const char *label)
 				layers_store_view(s->label, s->query, s->owner);
 			strata_base_enter_keeper(&saved);
 			foreach (st, s->statements)
-				strata_base_execute(lfirst(st), NULL);
+			{
+				char *column = list_nth(s->columns, foreach_current_index(st));
+
+				/* a column that the change took away took its grants and comment along */
+				if (!(s->self && column && !has_column(s->label, column)))
+					strata_base_execute(lfirst(st), NULL);
+			}
 			strata_base_leave(&saved);
 		}
 		PG_CATCH();

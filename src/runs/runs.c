@@ -104,7 +104,7 @@ nothing_changed(const Run *run, const RunStep *step)
 	const StrataModel *model = step->plan->model;
 
 	if (run->request.full_rebuild || strcmp(model->kind, "view") == 0 || model->applied_version != model->version ||
-		model->pending != NULL || is_due_anyway(run, model))
+		model->pending != NULL || is_due_anyway(run, model) || strata_layers_must_adapt(model))
 		return false;
 	return strata_fence_holds(model, strata_fence_take(model, run->snapshot, run->position));
 }
@@ -135,7 +135,7 @@ run_step(Run *run, RunStep *step)
 	else
 	{
 		strata_layers_refresh(model, &refresh, &step->result);
-		if (c->inserted + c->updated + c->deleted > 0 || c->swapped)
+		if (c->inserted + c->updated + c->deleted > 0 || c->swapped || step->result.adapted)
 			strata_registry_touch(model->id);
 		strata_fence_store(model, strata_fence_take(model, run->snapshot, run->position), run->snapshot);
 	}
@@ -146,8 +146,9 @@ run_step(Run *run, RunStep *step)
 	if (strcmp(step->plan->action, "nothing") == 0)
 		step->status = "unchanged";
 	else
-		step->status =
-			c->inserted + c->updated + c->deleted > 0 || model->applied_version == 0 ? "succeeded" : "unchanged";
+		step->status = c->inserted + c->updated + c->deleted > 0 || step->result.adapted || model->applied_version == 0
+						   ? "succeeded"
+						   : "unchanged";
 }
 
 /*

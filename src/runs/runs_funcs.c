@@ -79,7 +79,8 @@ record(int64 id, Run *run, bool published, const char *message)
 		strata_runlog_step(id, &row);
 		strata_checks_record(id, step->outcomes, run->request.as_of);
 		if (published)
-			strata_registry_set_state(m->id, m->version, run->request.as_of, c->inserted + c->updated + c->deleted > 0,
+			strata_registry_set_state(m->id, m->version, run->request.as_of,
+									  c->inserted + c->updated + c->deleted > 0 || step->result.adapted,
 									  step->result.row_count, id);
 	}
 	strata_runlog_finish(id, message == NULL ? "succeeded" : "failed", message);

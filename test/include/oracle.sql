@@ -2,13 +2,13 @@
 -- change is where it was.
 CREATE SCHEMA oracle;
 
-CREATE FUNCTION oracle.images(query text) RETURNS TABLE (image bytea) LANGUAGE plpgsql AS $$
+CREATE FUNCTION oracle.images(query text) RETURNS TABLE (image bytea) LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     RETURN QUERY EXECUTE format('SELECT strata_state.row_image(q.*) FROM (%s) AS q', query);
 END $$;
 
 -- 'same', or how many rows are too few and too many in the target; the query is the model's own unless given
-CREATE FUNCTION oracle.holds(target text, query text DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION oracle.holds(target text, query text DEFAULT NULL) RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     columns text;
     missing bigint;
@@ -35,14 +35,14 @@ END $$;
 
 CREATE TABLE oracle.place (target text, partition oid, place tid, image bytea);
 
-CREATE FUNCTION oracle.note(target text) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION oracle.note(target text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     DELETE FROM oracle.place p WHERE p.target = note.target;
     EXECUTE format('INSERT INTO oracle.place SELECT %L, t.tableoid, t.ctid, strata_state.row_image(t.*) FROM %s AS t', target, target);
 END $$;
 
 -- rows that are in the target as they were when it was noted, and stand elsewhere now
-CREATE FUNCTION oracle.moved(target text) RETURNS bigint LANGUAGE plpgsql AS $$
+CREATE FUNCTION oracle.moved(target text) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$
 DECLARE
     moved bigint;
 BEGIN

@@ -50,6 +50,7 @@ SELECT count(*) AS lost FROM (SELECT id FROM src.sale EXCEPT SELECT id FROM ft.s
 SELECT oracle.holds('ft.sale', :'fact_oracle');
 SELECT column_name FROM information_schema.columns WHERE table_schema = 'ft' AND table_name = 'sale' ORDER BY ordinal_position;
 SELECT oracle.note('ft.sale');
+UPDATE src.sale SET amount = amount;
 SELECT status, inserted, updated, deleted FROM strata.refresh('ft.sale', as_of => '2024-03-11');
 SELECT oracle.moved('ft.sale');
 

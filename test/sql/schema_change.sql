@@ -58,7 +58,7 @@ SELECT sum(amount) FROM sc.pay;
 UPDATE src.pay SET amount = amount + 0.25;
 SELECT model, inserted, updated, deleted, message FROM strata.refresh('schema:sc', as_of => '2024-02-03');
 SELECT types('sc.pay', 'sc.dim_client', 'sc.by_client', 'sc.tops');
-SELECT type FROM strata.columns WHERE relation = 'sc.pay' AND name = 'amount';
+SELECT type FROM strata.columns WHERE model = 'sc.pay' AND "column" = 'amount';
 SELECT all_hold(), oracle.holds('sc.pay', 'SELECT k.client_key, p.id, p.client, p.amount, p.at FROM src.pay p JOIN sc.dim_client k ON k.client = p.client AND k.is_current');
 SELECT col_description('sc.pay'::regclass, attnum) FROM pg_attribute WHERE attrelid = 'sc.pay'::regclass AND attname = 'amount';
 SELECT has_table_privilege('change_bi', 'sc.pay', 'SELECT WITH GRANT OPTION');
@@ -176,7 +176,7 @@ SELECT oracle.holds('sc.words'), oracle.note('sc.words');
 SELECT strata.define_mart('sc.words', 'SELECT id, amount::text AS n, at FROM sc.pay', key => '{id}', description => 'of words', columns => '{"n": "the n"}', tags => '{a,b}');
 SELECT action FROM strata.plan('sc.words');
 SELECT description, tags FROM strata.models WHERE model = 'sc.words';
-SELECT obj_description('sc.words'::regclass), col_description('sc.words'::regclass, 6);
+SELECT obj_description('sc.words'::regclass), (SELECT col_description(attrelid, attnum) FROM pg_attribute WHERE attrelid = 'sc.words'::regclass AND attname = 'n');
 SELECT strata.define_mart('sc.words', $$ SELECT id,   amount::text AS n, at
    FROM sc.pay -- as before $$, key => '{id}', description => 'of words', refresh => 'full');
 SELECT action FROM strata.plan('sc.words');
@@ -189,7 +189,7 @@ SELECT strata.define_staging('sc.stg', 'SELECT id, client, amount::text::numeric
 SELECT types('sc.stg', 'sc.stg_rules');
 SELECT obj_description('sc.stg'::regclass), has_table_privilege('change_bi', 'sc.stg', 'SELECT WITH GRANT OPTION');
 SELECT oracle.attempt($$ SELECT strata.define_staging('sc.stg', 'SELECT id, customer AS client, at FROM src.payments') $$);
-SELECT count(*) FROM strata.refresh('schema:sc', as_of => '2024-02-10', exclude => 'sc.child sc.parent');
+SELECT count(*) FROM strata.refresh('schema:sc', as_of => '2024-02-10');
 RESET ROLE;
 SELECT all_hold();
 
