@@ -172,7 +172,11 @@ typedef struct Near
 static int
 by_distance(const ListCell *a, const ListCell *b)
 {
-	return ((Near *) lfirst(a))->distance - ((Near *) lfirst(b))->distance;
+	const Near *x = lfirst(a);
+	const Near *y = lfirst(b);
+
+	/* the words decide between equals: the sort keeps no order of its own */
+	return x->distance != y->distance ? x->distance - y->distance : strcmp(x->word, y->word);
 }
 
 List *
