@@ -132,7 +132,7 @@ COMMENT ON VIEW strata.checks IS 'One row per check of a model you own or may re
 -- Samples, messages of errors and the newest value of a column show data. They are for the owner and, where every row and column of the model is
 -- readable, for those who may read it; the rows of kind query may come from elsewhere, and are for the owner.
 CREATE VIEW strata.check_results WITH (security_barrier) AS
-SELECT r.run_id,
+SELECT r.run_id AS run,
        pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        c.name,
        r.kind,

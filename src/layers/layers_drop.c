@@ -258,6 +258,6 @@ layers_drop_model(const char *text, bool cascade)
 		strata_registry_require_owner(lfirst(lc), "drop");
 	drop_all(models);
 	return labels == NIL ? psprintf("dropped model %s", model->label)
-						 : psprintf("dropped model %s and %d that read it: %s", model->label, list_length(labels),
-									strata_base_join(labels, ", "));
+						 : psprintf("dropped model %s and %d that %s it: %s", model->label, list_length(labels),
+									list_length(labels) == 1 ? "reads" : "read", strata_base_join(labels, ", "));
 }

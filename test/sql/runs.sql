@@ -136,7 +136,7 @@ SELECT count(*) FROM runs_dw.dim_item WHERE kind = 'tiny';
 SELECT run AS failed_run FROM strata.runs ORDER BY run DESC LIMIT 1 \gset
 SELECT kind, models, as_of, finished_at >= started_at AS finished, status, role = current_user AS mine, message FROM strata.runs WHERE run = :failed_run;
 SELECT step, model, action, status, rows_in, inserted, updated, deleted, rejected, message FROM strata.steps WHERE run = :failed_run ORDER BY step;
-SELECT model, name, severity, status, failures, rows, sample FROM strata.check_results WHERE run_id = :failed_run ORDER BY model, name;
+SELECT model, name, severity, status, failures, rows, sample FROM strata.check_results WHERE run = :failed_run ORDER BY model, name;
 SELECT model, refreshed_at FROM strata.models WHERE model LIKE 'runs\_dw.%' ORDER BY model;
 
 -- several failures: each is named
