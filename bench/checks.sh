@@ -34,6 +34,7 @@ VACUUM (FREEZE, ANALYZE) bench_checks.paiements;
 INSERT INTO strata_state.model (schema_name, relation_name, layer, kind, query, hash, search_path, time_zone, date_style,
                                 interval_style, defined_by, defined_at)
 VALUES ('bench_checks', 'paiements', 'mart', 'table', 'SELECT', '', 'pg_catalog', 'UTC', 'ISO, DMY', 'postgres', current_user, now());
+SELECT format('CREATE VIEW strata_state.m%s_query AS SELECT 1 AS one', id) FROM strata_state.model \gexec
 CREATE TABLE bench_checks.conditions (name text, kind text, columns text[], options jsonb, failing text);
 INSERT INTO bench_checks.conditions
 SELECT 'not_null ' || c, 'not_null', ARRAY[c], NULL, c || ' IS NULL'
