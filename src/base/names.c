@@ -5,10 +5,16 @@
 
 #include <ctype.h>
 
+#include "access/htup_details.h"
+#include "access/transam.h"
 #include "base/base.h"
+#include "catalog/pg_operator.h"
 #include "mb/pg_wchar.h"
 #include "parser/scansup.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
 #include "utils/varlena.h"
 
 void
@@ -249,4 +255,24 @@ strata_base_relation_names(void)
 	for (uint64 i = 0; i < rows->count; i++)
 		names = lappend(names, strata_rows_text(rows, i, 1));
 	return names;
+}
+
+const char *
+strata_base_equality(Oid type)
+{
+	Oid operator= lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
+	HeapTuple tuple;
+	Form_pg_operator form;
+	const char *text = "=";
+
+	if (operator<FirstUnpinnedObjectId)
+		return text;
+	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(operator));
+	if (!HeapTupleIsValid(tuple))
+		return text;
+	form = (Form_pg_operator) GETSTRUCT(tuple);
+	text =
+		psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
+	ReleaseSysCache(tuple);
+	return text;
 }

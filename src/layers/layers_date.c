@@ -100,4 +100,4 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 						 NIL, list_make1("date_key"), list_make1("date_key"), "key", refresh, result);
 }
 
-const LayerRoutine layers_date_dimension = {validate, NULL, NULL, refresh};
+const LayerRoutine layers_date_dimension = {validate, NULL, NULL, NULL, refresh};

@@ -354,6 +354,12 @@ change(Definition *def)
 	m->owner = def->old->owner;
 	if (strcmp(m->kind, "view") != 0)
 		layers_create_query_view(m, def->resolved, m->owner);
+	if (layers_routine(m)->changing)
+	{
+		strata_base_enter_owner(m->owner, &m->settings, &saved);
+		layers_routine(m)->changing(def);
+		strata_base_leave(&saved);
+	}
 	layers_change_target(def);
 	strata_base_enter_owner(m->owner, &m->settings, &saved);
 	layers_comment(def);

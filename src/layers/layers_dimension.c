@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 static const StrataOption options[] = {
@@ -158,6 +159,11 @@ check_roles(Definition *def, List *key, List *history, List *fixed, char *effect
 static void
 add_column(Definition *def, TargetColumn *column)
 {
+	if (strncmp(column->name, "strata_", 7) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_RESERVED_NAME),
+				 errmsg("dimension %s: column \"%s\" has a reserved name", def->model->label, column->name),
+				 errhint("Names that begin with strata_ are used for what the refresh adds; rename it with AS.")));
 	if (strata_base_list_has(layers_names(def->columns), column->name))
 		refuse(def, psprintf("the query gives a column \"%s\", which the dimension adds itself", column->name),
 			   "Rename it in the query with AS, or name the surrogate key with surrogate_key => '...'.");
@@ -169,40 +175,64 @@ gist_has_equality(Oid type)
 {
 	Oid opclass = GetDefaultOpClass(getBaseType(type), get_index_am_oid("gist", false));
 	Oid input;
-	Oid operator;
 
 	if (!OidIsValid(opclass))
 		return false;
 	input = get_opclass_input_type(opclass);
-	operator= get_opfamily_member(get_opclass_family(opclass), input, input, BTEqualStrategyNumber);
-	return OidIsValid(operator) && strcmp(get_opname(operator), "=") == 0;
+	/* a type may pass for another that GiST knows and be equal by other rules (citext passes for text) */
+	return get_opfamily_member(get_opclass_family(opclass), input, input, BTEqualStrategyNumber) ==
+		   lookup_type_cache(type, TYPECACHE_EQ_OPR)->eq_opr;
 }
 
-/* No two versions of one key overlap, and one at most is current: by constraint. */
-static char *
-exclusion(const Definition *def, const List *key, Oid type)
+/*
+ * No two versions of one key overlap, and one at most is current: by constraint. A type that GiST cannot compare for equality
+ * (jsonb, an array, citext) stands there by two hashes that equal values share; without a hash either, by its image.
+ */
+char *
+layers_dimension_exclusion(const Definition *def, const List *key, Oid time_type)
 {
-	const char *range = type == DATEOID ? "daterange" : type == TIMESTAMPOID ? "tsrange" : "tstzrange";
+	const char *range = time_type == DATEOID ? "daterange" : time_type == TIMESTAMPOID ? "tsrange" : "tstzrange";
 	StringInfoData buf;
 	ListCell *lc;
 
 	initStringInfo(&buf);
-	appendStringInfoString(&buf, ", EXCLUDE USING gist (");
+	appendStringInfoString(&buf, "EXCLUDE USING gist (");
 	foreach (lc, key)
 	{
 		QueryColumn *c = layers_find_column(def->query_columns, lfirst(lc));
+		const char *name = quote_identifier(c->name);
 
-		/* a type that GiST cannot compare for equality stands there by its image */
 		if (gist_has_equality(c->type))
-			appendStringInfo(&buf, "%s WITH =, ", quote_identifier(c->name));
+			appendStringInfo(&buf, "%s WITH =, ", name);
+		else if (OidIsValid(lookup_type_cache(c->type, TYPECACHE_HASH_EXTENDED_PROC)->hash_extended_proc))
+			appendStringInfo(&buf, "hash_record_extended(ROW(%s), 1) WITH =, hash_record_extended(ROW(%s), 2) WITH =, ",
+							 name, name);
 		else
-			appendStringInfo(&buf, "strata_state.row_image(ROW(%s)) WITH =, ", quote_identifier(c->name));
+			appendStringInfo(&buf, "strata_state.row_image(ROW(%s)) WITH =, ", name);
 	}
 	appendStringInfo(&buf, "%s(valid_from, valid_to, '[)') WITH &&)", range);
-	appendStringInfo(
-		&buf,
-		", CONSTRAINT current_is_open CHECK (is_current = (valid_to IS NULL)), CONSTRAINT interval_is_not_empty CHECK (valid_from < valid_to)");
 	return buf.data;
+}
+
+/* The values of the unknown member must be of columns that the dimension keeps. */
+static void
+check_unknown(const Definition *def, const List *kept)
+{
+	ListCell *lc;
+
+	foreach (lc, strata_option_names(strata_option_object(def->model->options, "unknown")))
+	{
+		char *hint;
+
+		if (strata_base_list_has(kept, lfirst(lc)))
+			continue;
+		hint = strata_base_suggestion(lfirst(lc), kept);
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("unknown of dimension %s names column \"%s\", which is none of its own", def->model->label,
+						(char *) lfirst(lc)),
+				 errdetail("Its columns are %s.", strata_base_join(kept, ", ")), hint ? errhint("%s", hint) : 0));
+	}
 }
 
 static void
@@ -218,6 +248,7 @@ validate(Definition *def)
 	char *surrogate = strata_option_text(m->options, "surrogate_key");
 	char *deletes = strata_option_text(m->options, "deletes");
 	Oid type;
+	List *kept = NIL;
 	ListCell *lc;
 
 	strata_base_check_options(m->options, options, lengthof(options), psprintf("dimension %s", m->label));
@@ -236,7 +267,9 @@ validate(Definition *def)
 											   : strata_base_list_has(history, c->name) ? "history"
 											   : strata_base_list_has(fixed, c->name)   ? "fixed"
 																						: "overwrite"));
+		kept = lappend(kept, c->name);
 	}
+	check_unknown(def, kept);
 	add_column(def, layers_column("valid_from", type, -1, InvalidOid, "valid time"));
 	add_column(def, layers_column("valid_to", type, -1, InvalidOid, "valid time"));
 	add_column(def, layers_column("is_current", BOOLOID, -1, InvalidOid, "valid time"));
@@ -248,7 +281,9 @@ validate(Definition *def)
 	else
 	{
 		layers_dimension_need_gist();
-		def->table_constraints = exclusion(def, key, type);
+		def->table_constraints = psprintf(", %s, CONSTRAINT current_is_open CHECK (is_current = (valid_to IS NULL)),"
+										  " CONSTRAINT interval_is_not_empty CHECK (valid_from < valid_to)",
+										  layers_dimension_exclusion(def, key, type));
 	}
 }
 
@@ -300,38 +335,45 @@ create_log(const Definition *def, const DimensionSpec *s)
 	own(s, s->log);
 }
 
+static void
+unknown_context(void *arg)
+{
+	errcontext("unknown member of dimension %s", (char *) arg);
+}
+
 /* The unknown member: key 0, what facts point at when they know no better. */
 static void
-put_unknown(const Definition *def, const DimensionSpec *s)
+put_unknown(const Definition *def, const char *surrogate)
 {
-	Jsonb *unknown = strata_option_object(def->model->options, "unknown");
-	StringInfoData columns;
-	StringInfoData values;
-	ListCell *lc;
+	StrataModel *m = def->model;
+	Jsonb *unknown = strata_option_object(m->options, "unknown");
+	char *deletes = strata_option_text(m->options, "deletes");
+	bool mark = deletes && strcmp(deletes, "mark") == 0;
+	char *columns = strata_base_join_quoted(strata_option_names(unknown), ", ");
+	StrataArgs args = {0};
+	ErrorContextCallback context;
 
-	initStringInfo(&columns);
-	initStringInfo(&values);
-	foreach (lc, strata_option_names(unknown))
+	context.callback = unknown_context;
+	context.arg = m->label;
+	context.previous = error_context_stack;
+	error_context_stack = &context;
+	strata_base_execute(psprintf("DELETE FROM %s WHERE %s = 0", m->label, quote_identifier(surrogate)), NULL);
+	if (unknown == NULL || columns[0] == '\0')
+		strata_base_execute(psprintf("INSERT INTO %s (%s, valid_from, is_current%s) VALUES (0, '-infinity', true%s)",
+									 m->label, quote_identifier(surrogate), mark ? ", is_deleted" : "",
+									 mark ? ", false" : ""),
+							NULL);
+	else
 	{
-		char *name = lfirst(lc);
-		char *value = strata_option_text(unknown, name);
-		QueryColumn *c = layers_find_column(def->query_columns, name);
-
-		if (!strata_base_list_has(s->columns, name))
-			layers_require_columns(def, list_make1(pstrdup(name)), "unknown");
-		if (value == NULL || c == NULL)
-			continue;
-		appendStringInfo(&columns, ", %s", quote_identifier(name));
-		appendStringInfo(
-			&values, ", %s::text::%s", strata_base_literal(value),
-			format_type_extended(c->type, c->typmod, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+		strata_args_jsonb(&args, unknown);
+		strata_base_execute(psprintf("INSERT INTO %s (%s, valid_from, is_current%s, %s)"
+									 " SELECT 0, '-infinity', true%s, %s FROM jsonb_populate_record(NULL::%s, $1) AS r",
+									 m->label, quote_identifier(surrogate), mark ? ", is_deleted" : "", columns,
+									 mark ? ", false" : "", layers_list(strata_option_names(unknown), "r", ", "),
+									 m->label),
+							&args);
 	}
-	strata_base_execute(psprintf("DELETE FROM %s WHERE %s = 0", s->model->label, quote_identifier(s->surrogate)), NULL);
-	strata_base_execute(psprintf("INSERT INTO %s (%s%s, valid_from, is_current%s) VALUES (0%s, '-infinity', true%s)",
-								 s->model->label, quote_identifier(s->surrogate), columns.data,
-								 strcmp(s->deletes ? s->deletes : "", "mark") == 0 ? ", is_deleted" : "", values.data,
-								 strcmp(s->deletes ? s->deletes : "", "mark") == 0 ? ", false" : ""),
-						NULL);
+	error_context_stack = context.previous;
 }
 
 static void
@@ -341,43 +383,45 @@ created(Definition *def)
 	char *key = strata_base_join_quoted(s->key, ", ");
 
 	layers_keeper_ddl(psprintf(
-		"CREATE TABLE %s (%s, valid_from %s NOT NULL, surrogate bigint NOT NULL, inferred boolean NOT NULL DEFAULT false,"
+		"CREATE TABLE %s (%s, valid_from %s NOT NULL, strata_surrogate bigint NOT NULL, strata_inferred boolean NOT NULL DEFAULT false,"
 		" PRIMARY KEY (%s, valid_from))",
 		s->keys, column_list_ddl(def, s->key), s->time_type, key));
-	layers_keeper_ddl(psprintf("CREATE INDEX ON %s (surrogate)", s->keys));
+	layers_keeper_ddl(psprintf("CREATE INDEX ON %s (strata_surrogate)", s->keys));
+	layers_keeper_ddl(psprintf("CREATE INDEX ON %s (strata_surrogate) WHERE strata_inferred", s->keys));
 	own(s, s->keys);
 	if (has_log(s))
 		create_log(def, s);
 	strata_base_execute(psprintf("CREATE UNIQUE INDEX ON %s (%s, valid_from)", s->model->label, key), NULL);
 	strata_base_execute(psprintf("CREATE UNIQUE INDEX ON %s (%s) WHERE is_current", s->model->label, key), NULL);
-	put_unknown(def, s);
+	put_unknown(def, s->surrogate);
 }
 
 static void
 changed(Definition *def)
 {
 	DimensionSpec *s = layers_dimension_spec(def->old);
-	List *history_now = strata_option_texts(def->model->options, "history");
-	List *added = NIL;
+	char *deletes = strata_option_text(def->model->options, "deletes");
+	List *history = strata_option_texts(def->model->options, "history");
+	List *pending = strata_registry_backfill(def->model->id);
+	List *backfill = NIL;
 	ListCell *lc;
 
-	/* columns that now have history and had none: what the old versions held is not known, so they are not re-versioned */
-	foreach (lc, history_now)
-		if (!strata_base_list_has(s->history, lfirst(lc)))
-			added = lappend(added, lfirst(lc));
-	strata_registry_set_backfill(def->model->id, added);
+	/* new columns with history: what the old versions held is not known, so they are not re-versioned */
+	foreach (lc, def->columns)
+	{
+		TargetColumn *c = lfirst(lc);
+
+		if (strata_base_list_has(history, c->name) && (c->added || strata_base_list_has(pending, c->name)))
+			backfill = lappend(backfill, c->name);
+	}
+	strata_registry_set_backfill(def->model->id, backfill);
+	layers_dimension_change_keys(def, s);
 	if (has_log(s))
 		layers_dimension_change_log(def, s);
-	/* the new options decide the unknown member's values */
-	s = layers_dimension_spec(def->old);
-	s->deletes = strata_option_text(def->model->options, "deletes");
-	s->columns = NIL;
-	foreach (lc, def->columns)
-		s->columns = lappend(s->columns, ((TargetColumn *) lfirst(lc))->name);
-	put_unknown(def, s);
-	if (strcmp(s->deletes ? s->deletes : "", "mark") == 0)
+	if (deletes && strcmp(deletes, "mark") == 0)
 		strata_base_execute(psprintf("UPDATE %s SET is_deleted = false WHERE is_deleted IS NULL", s->model->label),
 							NULL);
+	put_unknown(def, s->surrogate);
 }
 
 static void
@@ -386,6 +430,10 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	DimensionSpec *s = layers_dimension_spec(model);
 	StrataRows *rows;
 
+	if (TIMESTAMP_NOT_FINITE(refresh->as_of))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the run time of dimension %s is infinite", model->label), errhint("Give as_of an instant.")));
 	if (has_log(s))
 		layers_dimension_refresh_log(s, refresh, result);
 	else
@@ -395,4 +443,4 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	strata_registry_set_backfill(model->id, NIL);
 }
 
-const LayerRoutine layers_dimension = {validate, created, changed, refresh};
+const LayerRoutine layers_dimension = {validate, created, layers_dimension_changing, changed, refresh};

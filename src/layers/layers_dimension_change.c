@@ -78,6 +78,12 @@ same_text(const char *a, const char *b)
 	return (a == NULL && b == NULL) || (a && b && strcmp(a, b) == 0);
 }
 
+static Oid
+time_type(const StrataModel *model)
+{
+	return get_atttype(model->relid, get_attnum(model->relid, "valid_from"));
+}
+
 void
 layers_dimension_check_change(Definition *def)
 {
@@ -85,6 +91,7 @@ layers_dimension_check_change(Definition *def)
 	Jsonb *before = def->old->options;
 	static const char *const texts[] = {"effective_from", "operation", "sequence"};
 	DimensionSpec *old = layers_dimension_spec(def->old);
+	ListCell *lc;
 
 	if (!layers_same_names(strata_option_texts(now, "key"), old->key))
 		refuse_change(def, "the key");
@@ -93,6 +100,110 @@ layers_dimension_check_change(Definition *def)
 			refuse_change(def, texts[i]);
 	if (strcmp(((TargetColumn *) linitial(def->columns))->name, old->surrogate) != 0)
 		refuse_change(def, "the surrogate key's name");
+	foreach (lc, def->columns)
+	{
+		TargetColumn *c = lfirst(lc);
+
+		if (strcmp(c->name, "valid_from") == 0 && c->type_oid != time_type(def->model))
+			refuse_change(def, psprintf("the type of valid_from (%s)", format_type_be(time_type(def->model))));
+	}
+}
+
+static TargetColumn *
+column_of(const List *columns, const char *name)
+{
+	ListCell *lc;
+
+	foreach (lc, columns)
+		if (strcmp(((TargetColumn *) lfirst(lc))->name, name) == 0)
+			return lfirst(lc);
+	return NULL;
+}
+
+/* "ALTER COLUMN ... TYPE ..." when the column, as it is, has another type or collation; else NULL. */
+static char *
+retype(const TargetColumn *is, const TargetColumn *wanted)
+{
+	const char *name = quote_identifier(wanted->name);
+
+	if (is->type_oid == wanted->type_oid && is->typmod == wanted->typmod && is->collation == wanted->collation)
+		return NULL;
+	return psprintf("ALTER COLUMN %s TYPE %s USING %s::text::%s", name, layers_column_ddl(wanted) + strlen(name) + 1,
+					name, wanted->type);
+}
+
+static bool
+key_retyped(const Definition *def, const DimensionSpec *old, const List *present)
+{
+	ListCell *lc;
+
+	foreach (lc, old->key)
+		if (retype(column_of(present, lfirst(lc)), column_of(def->columns, lfirst(lc))) != NULL)
+			return true;
+	return false;
+}
+
+static char *
+exclusion_name(const StrataModel *model)
+{
+	StrataArgs args = {0};
+	StrataRows *rows;
+
+	strata_args_int8(&args, model->relid);
+	rows =
+		strata_base_query("SELECT conname FROM pg_constraint WHERE conrelid = $1::oid AND contype = 'x'"
+						  " AND pg_get_constraintdef(oid) LIKE '%range(valid_from, valid_to, ''[)''::text) WITH &&)'",
+						  &args);
+	return rows->count > 0 ? strata_rows_text(rows, 0, 1) : NULL;
+}
+
+/* While the present columns are there: what cannot be told, or would be in the way, once they have changed. */
+void
+layers_dimension_changing(Definition *def)
+{
+	DimensionSpec *old = layers_dimension_spec(def->old);
+	List *present = layers_target_columns(def->model->relid);
+	char *deletes = strata_option_text(def->model->options, "deletes");
+	const char *label = def->model->label;
+
+	if (key_retyped(def, old, present) && exclusion_name(def->model))
+		strata_base_execute(
+			psprintf("ALTER TABLE %s DROP CONSTRAINT %s", label, strata_base_quote(exclusion_name(def->model))), NULL);
+	if (column_of(present, "is_deleted") == NULL || (deletes && strcmp(deletes, "mark") == 0))
+		return;
+	/* versions that only said "deleted" would pass for living ones; where keys are kept, the version before goes on */
+	if (deletes == NULL || strcmp(deletes, "ignore") == 0)
+		strata_base_execute(
+			psprintf(
+				"WITH gone AS (DELETE FROM %s WHERE is_deleted AND is_current RETURNING *)"
+				" UPDATE %s AS t SET valid_to = NULL, is_current = true FROM gone AS d WHERE %s AND t.valid_to = d.valid_from",
+				label, label, layers_equal(def->model->relid, old->key, "t", "d")),
+			NULL);
+	strata_base_execute(psprintf("DELETE FROM %s WHERE is_deleted", label), NULL);
+}
+
+/* The key map has the natural key's columns, and the constraint stands on them: they follow. */
+void
+layers_dimension_change_keys(Definition *def, const DimensionSpec *old)
+{
+	Oid keys = get_relname_relid(psprintf("m%d_keys", def->model->id), get_namespace_oid("strata_state", false));
+	List *present = layers_target_columns(keys);
+	List *actions = NIL;
+	ListCell *lc;
+
+	foreach (lc, old->key)
+	{
+		char *action = retype(column_of(present, lfirst(lc)), column_of(def->columns, lfirst(lc)));
+
+		if (action)
+			actions = lappend(actions, action);
+	}
+	if (actions != NIL)
+		strata_base_execute(psprintf("ALTER TABLE %s %s", old->keys, strata_base_join(actions, ", ")), NULL);
+	if (exclusion_name(def->model) == NULL)
+		strata_base_execute(psprintf("ALTER TABLE %s ADD %s", def->model->label,
+									 layers_dimension_exclusion(def, old->key, time_type(def->model))),
+							NULL);
 }
 
 /* The log of observations has the dimension's columns: it follows them. */
@@ -108,20 +219,23 @@ layers_dimension_change_log(Definition *def, const DimensionSpec *old)
 	foreach (lc, def->columns)
 	{
 		TargetColumn *c = lfirst(lc);
-		ListCell *lc2;
-		TargetColumn *present = NULL;
+		TargetColumn *present = column_of(now, c->name);
 
 		if (strcmp(c->role, "surrogate key") == 0 || strcmp(c->role, "valid time") == 0)
 			continue;
 		wanted = lappend(wanted, c->name);
-		foreach (lc2, now)
-			if (strcmp(((TargetColumn *) lfirst(lc2))->name, c->name) == 0)
-				present = lfirst(lc2);
 		if (present == NULL)
 			actions = lappend(actions, psprintf("ADD COLUMN %s", layers_column_ddl(c)));
-		else if (present->type_oid != c->type_oid || present->typmod != c->typmod)
-			actions = lappend(actions, psprintf("ALTER COLUMN %s TYPE %s USING %s::text::%s", quote_identifier(c->name),
-												c->type, quote_identifier(c->name), c->type));
+		else if (retype(present, c))
+			actions = lappend(actions, retype(present, c));
+	}
+	if (old->sequence)
+	{
+		TargetColumn *c = layers_query_column(layers_find_column(def->query_columns, old->sequence), "");
+
+		c->name = pstrdup("strata_sequence");
+		if (retype(column_of(now, c->name), c))
+			actions = lappend(actions, retype(column_of(now, c->name), c));
 	}
 	foreach (lc, now)
 	{

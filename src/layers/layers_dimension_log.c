@@ -63,6 +63,30 @@ refuse_operations(LogWork *w, StrataRowSet *extract)
 					errhint("Nothing was changed. An operation begins with I (insert), U (update) or D (delete).")));
 }
 
+/* A version that begins at infinity never holds; one that begins at -infinity has held since ever. */
+static void
+refuse_never(LogWork *w)
+{
+	StrataRows *rows = strata_base_run_query(
+		psprintf(
+			"SELECT left(to_jsonb(o.*)::text, 200) FROM (SELECT %s, strata_from AS effective_from FROM dimension_observed"
+			" WHERE strata_from = 'infinity' LIMIT 5) AS o",
+			w->key),
+		NULL, w->refresh->snapshot, list_make1(w->observed));
+	StringInfoData detail;
+
+	if (rows->count == 0)
+		return;
+	initStringInfo(&detail);
+	for (uint64 i = 0; i < rows->count; i++)
+		appendStringInfo(&detail, "%s%s", i == 0 ? "Rows: " : "; ", strata_rows_text(rows, i, 1));
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_DATETIME_FORMAT),
+			 errmsg("dimension %s: the query gives rows that hold from infinity on", w->s->model->label),
+			 errdetail("%s", detail.data),
+			 errhint("Nothing was changed. Give the instant since when the row holds; -infinity means since ever.")));
+}
+
 static void
 observe(LogWork *w, StrataRefreshResult *result)
 {
@@ -87,6 +111,31 @@ observe(LogWork *w, StrataRefreshResult *result)
 			s->operation ? psprintf("upper(left(q.%s::text, 1)) = 'D'", quote_identifier(s->operation)) : "false"),
 		list_make1(extract));
 	strata_rowset_free(extract);
+	refuse_never(w);
+}
+
+/*
+ * A column that is new has no values in observations that are not given again. They get the value of the next observation that is
+ * given, else of the last: what it was is not known, and not knowing is no change, so no version opens for it.
+ */
+static void
+backfill_log(LogWork *w, const List *columns)
+{
+	DimensionSpec *s = w->s;
+	Oid target = s->model->relid;
+
+	change_rows(
+		w,
+		psprintf(
+			"UPDATE %s AS l SET (%s) = ROW(%s) FROM (\n"
+			"  SELECT DISTINCT ON (l.ctid) l.ctid AS strata_ctid, %s FROM %s AS l JOIN dimension_observed AS o ON %s AND NOT o.strata_deleted\n"
+			"   WHERE NOT EXISTS (SELECT 1 FROM dimension_observed AS g WHERE %s AND l.strata_added = 0)\n"
+			"   ORDER BY l.ctid, o.strata_from < l.strata_from, CASE WHEN o.strata_from >= l.strata_from THEN o.strata_from END, o.strata_from DESC) AS o\n"
+			" WHERE l.ctid = o.strata_ctid AND $1 IS NOT NULL AND %s",
+			s->log, strata_base_join_quoted(columns, ", "), layers_list(columns, "o", ", "),
+			layers_list(columns, "o", ", "), s->log, layers_equal(target, s->key, "l", "o"),
+			layers_equal(target, w->identity, "l", "g"), layers_image_differs(columns, "l", "o")),
+		list_make1(w->observed));
 }
 
 /* Observations not seen before go to the log; those seen may bring new values of overwritten columns. Returns the touched keys. */
@@ -98,7 +147,7 @@ remember(LogWork *w)
 	List *amendable = list_concat_copy(s->overwrite, backfill);
 	char *columns = psprintf("%s, strata_from, strata_sequence, strata_added, strata_deleted",
 							 strata_base_join_quoted(s->columns, ", "));
-	char *same = psprintf("%s AND l.strata_added = 0", layers_equal(w->identity, "l", "o"));
+	char *same = psprintf("%s AND l.strata_added = 0", layers_equal(s->model->relid, w->identity, "l", "o"));
 	StrataRowSet *fresh;
 	StrataRowSet *amended;
 	StrataRowSet *touched;
@@ -125,6 +174,8 @@ remember(LogWork *w)
 			psprintf("UPDATE %s AS l SET (%s) = ROW(%s) FROM dimension_amended AS o WHERE $1 IS NOT NULL AND %s",
 					 s->log, strata_base_join_quoted(amendable, ", "), layers_list(amendable, "o", ", "), same),
 			list_make1(amended));
+	if (backfill != NIL)
+		backfill_log(w, backfill);
 	touched = select_rows(
 		w, "dimension_touched",
 		psprintf("SELECT %s FROM dimension_fresh WHERE $1 IS NOT NULL UNION ALL SELECT %s FROM dimension_amended",
@@ -142,25 +193,44 @@ latest(LogWork *w)
 	return psprintf("SELECT DISTINCT ON (%s) l.* FROM %s AS l ORDER BY %s, %s", w->key, w->s->log, w->key, w->rank);
 }
 
+/* "(SELECT the instants from the run on at which something is known of a key)": what is dated ahead is gone, or back, with its key */
+static char *
+instants(LogWork *w, const char *key)
+{
+	DimensionSpec *s = w->s;
+
+	return psprintf(
+		"(SELECT $1::%s AS strata_at UNION SELECT x.strata_from FROM %s AS x WHERE %s AND x.strata_from > $1::%s)",
+		s->time_type, s->log, layers_equal(s->model->relid, s->key, "x", key), s->time_type);
+}
+
+static char *
+next_added(LogWork *w, const char *key)
+{
+	DimensionSpec *s = w->s;
+
+	return psprintf(
+		"(SELECT (coalesce(max(x.strata_added), 0) + 1)::smallint FROM %s AS x WHERE %s AND x.strata_from = a.strata_at)",
+		s->log, layers_equal(s->model->relid, s->key, "x", key));
+}
+
 /* An extract is the state of things: keys that are not in it are gone, keys that come again are back. */
 static StrataRowSet *
 note_absences(LogWork *w)
 {
 	DimensionSpec *s = w->s;
-	char *at = psprintf("greatest($1::%s, l.strata_from)", s->time_type);
-	char *added =
-		psprintf("(CASE WHEN l.strata_from >= $1::%s THEN l.strata_added + 1 ELSE 1 END)::smallint", s->time_type);
+	Oid target = s->model->relid;
+	char *columns = psprintf("%s, strata_from, strata_sequence, strata_added, strata_deleted",
+							 strata_base_join_quoted(s->columns, ", "));
 	StrataRowSet *gone;
 	StrataRowSet *back;
 	StrataRowSet *touched;
-	char *columns = strata_base_join_quoted(s->columns, ", ");
 
-	gone = select_rows(
-		w, "dimension_gone",
-		psprintf("SELECT %s, %s AS strata_from, l.strata_sequence, %s AS strata_added FROM (%s) AS l"
-				 " WHERE NOT l.strata_deleted AND NOT EXISTS (SELECT 1 FROM dimension_observed AS o WHERE %s)",
-				 layers_list(s->columns, "l", ", "), at, added, latest(w), layers_equal(s->key, "o", "l")),
-		list_make1(w->observed));
+	gone = select_rows(w, "dimension_gone",
+					   psprintf("SELECT l.* FROM (%s) AS l WHERE NOT l.strata_deleted AND $1 IS NOT NULL"
+								" AND NOT EXISTS (SELECT 1 FROM dimension_observed AS o WHERE %s)",
+								latest(w), layers_equal(target, s->key, "o", "l")),
+					   list_make1(w->observed));
 	if (gone->count > 0)
 	{
 		StrataRows *live =
@@ -168,30 +238,28 @@ note_absences(LogWork *w)
 								  NULL, w->refresh->snapshot, NIL);
 
 		layers_dimension_guard(s, gone->count, strata_rows_int(live, 0, 1), w->refresh);
-		change_rows(
-			w,
-			psprintf(
-				"INSERT INTO %s (%s, strata_from, strata_sequence, strata_added, strata_deleted)"
-				" SELECT %s, strata_from, strata_sequence, strata_added, true FROM dimension_gone WHERE $1 IS NOT NULL",
-				s->log, columns, columns),
-			list_make1(gone));
 	}
 	back = select_rows(
 		w, "dimension_back",
 		psprintf(
-			"SELECT %s, %s AS strata_from, o.strata_sequence, %s AS strata_added FROM (%s) AS l"
-			" JOIN (SELECT DISTINCT ON (%s) l.* FROM dimension_observed AS l ORDER BY %s, %s) AS o ON %s WHERE l.strata_deleted",
-			layers_list(s->columns, "o", ", "), at, added, latest(w), w->key, w->key, w->rank,
-			layers_equal(s->key, "o", "l")),
+			"SELECT DISTINCT ON (%s, a.strata_at) %s, a.strata_at AS strata_from, o.strata_sequence, %s AS strata_added\n"
+			"  FROM (%s) AS l JOIN dimension_observed AS o ON %s CROSS JOIN LATERAL %s AS a\n"
+			" WHERE l.strata_deleted AND o.strata_from <= a.strata_at ORDER BY %s, a.strata_at, o.strata_from DESC, o.strata_sequence DESC",
+			layers_list(s->key, "o", ", "), layers_list(s->columns, "o", ", "), next_added(w, "o"), latest(w),
+			layers_equal(target, s->key, "o", "l"), instants(w, "o"), layers_list(s->key, "o", ", ")),
 		list_make1(w->observed));
+	if (gone->count > 0)
+		change_rows(w,
+					psprintf("INSERT INTO %s (%s) SELECT %s, a.strata_at, l.strata_sequence, %s, true"
+							 " FROM dimension_gone AS l CROSS JOIN LATERAL %s AS a",
+							 s->log, columns, layers_list(s->columns, "l", ", "), next_added(w, "l"), instants(w, "l")),
+					list_make1(gone));
 	if (back->count > 0)
-		change_rows(
-			w,
-			psprintf(
-				"INSERT INTO %s (%s, strata_from, strata_sequence, strata_added, strata_deleted)"
-				" SELECT %s, strata_from, strata_sequence, strata_added, false FROM dimension_back WHERE $1 IS NOT NULL",
-				s->log, columns, columns),
-			list_make1(back));
+		change_rows(w,
+					psprintf("INSERT INTO %s (%s) SELECT %s, strata_from, strata_sequence, strata_added, false"
+							 " FROM dimension_back WHERE $1 IS NOT NULL",
+							 s->log, columns, strata_base_join_quoted(s->columns, ", ")),
+					list_make1(back));
 	touched = select_rows(
 		w, "dimension_absent",
 		psprintf("SELECT %s FROM dimension_gone WHERE $1 IS NOT NULL UNION ALL SELECT %s FROM dimension_back", w->key,
@@ -234,24 +302,54 @@ history_changed(LogWork *w, char **was)
 	return s->history == NIL ? pstrdup("false") : differs.data;
 }
 
+/* The observations of the affected keys. One of presence alone (a return) has the values of the last real one before it. */
+static char *
+observations(LogWork *w)
+{
+	DimensionSpec *s = w->s;
+	Oid target = s->model->relid;
+	char *affected =
+		psprintf("EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)", layers_equal(target, s->key, "a", "l"));
+
+	if (s->operation != NULL)
+		return psprintf("SELECT l.* FROM %s AS l WHERE %s%s", s->log, affected,
+						strcmp(s->deletes, "ignore") == 0 ? " AND NOT l.strata_deleted" : "");
+	return psprintf(
+		"SELECT %s, l.strata_from, l.strata_sequence, l.strata_added, l.strata_deleted FROM %s AS l\n"
+		"              WHERE %s AND %s\n"
+		"             UNION ALL SELECT %s, l.strata_from, l.strata_sequence, l.strata_added, false FROM %s AS l\n"
+		"              CROSS JOIN LATERAL (SELECT x.* FROM %s AS x WHERE %s AND x.strata_added = 0 AND x.strata_from <= l.strata_from\n"
+		"                                   ORDER BY x.strata_from DESC, x.strata_sequence DESC LIMIT 1) AS r\n"
+		"              WHERE %s AND l.strata_added > 0 AND NOT l.strata_deleted",
+		layers_list(s->columns, "l", ", "), s->log, affected,
+		strcmp(s->deletes, "ignore") == 0 ? "NOT l.strata_deleted AND l.strata_added = 0"
+										  : "(l.strata_deleted OR l.strata_added = 0)",
+		layers_list(s->columns, "r", ", "), s->log, s->log, layers_equal(target, s->key, "x", "l"), affected);
+}
+
 static char *
 versions_query(LogWork *w)
 {
 	DimensionSpec *s = w->s;
+	Oid target = s->model->relid;
 	bool mark = strcmp(s->deletes, "mark") == 0;
-	bool ignore = strcmp(s->deletes, "ignore") == 0;
 	char *lags;
 	char *differs = history_changed(w, &lags);
 	char *k = layers_list(s->key, "o", ", ");
 	StringInfoData columns;
+	StringInfoData bare; /* an inferred member of which nothing else is known */
+	StringInfoData last;
 	ListCell *lc;
 
 	initStringInfo(&columns);
+	initStringInfo(&bare);
+	initStringInfo(&last);
 	foreach (lc, s->columns)
 	{
 		const char *name = quote_identifier(lfirst(lc));
+		bool is_key = strata_base_list_has(s->key, lfirst(lc));
 
-		if (strata_base_list_has(s->key, lfirst(lc)))
+		if (is_key)
 			appendStringInfo(&columns, "v.%s, ", name);
 		else if (strata_base_list_has(s->history, lfirst(lc)))
 			appendStringInfo(&columns, "CASE WHEN v.strata_deleted THEN v.strata_last_%d ELSE v.%s END AS %s, ",
@@ -260,36 +358,38 @@ versions_query(LogWork *w)
 			appendStringInfo(&columns, "f.%s, ", name);
 		else
 			appendStringInfo(&columns, "n.%s, ", name);
+		if (is_key)
+			appendStringInfo(&bare, "i.%s, ", name);
+		else
+			appendStringInfoString(&bare, "NULL, ");
 	}
-	{
-		StringInfoData last;
-		int i = 0;
-
-		initStringInfo(&last);
-		foreach (lc, s->history)
-			appendStringInfo(&last, ", lag(o.%s) OVER w AS strata_last_%d", quote_identifier(lfirst(lc)), i++);
-		return psprintf(
-			"WITH o AS (SELECT l.*, row_number() OVER (PARTITION BY %s, l.strata_from ORDER BY l.strata_added DESC, l.strata_sequence DESC) AS strata_rank\n"
-			"             FROM %s AS l WHERE EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)%s),\n"
-			"     p AS (SELECT o.*, row_number() OVER w AS strata_nth, lag(o.strata_deleted) OVER w AS strata_was_deleted%s\n"
-			"             FROM o WHERE o.strata_rank = 1 WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
-			"     v AS (SELECT o.*, lead(o.strata_from) OVER w AS strata_to, row_number() OVER w AS strata_version%s\n"
-			"             FROM (SELECT p.* FROM p WHERE CASE WHEN p.strata_nth = 1 THEN NOT p.strata_deleted\n"
-			"                     ELSE p.strata_deleted <> p.strata_was_deleted OR NOT p.strata_deleted AND (%s) END) AS o\n"
-			"           WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
-			"     n AS (SELECT DISTINCT ON (%s) o.* FROM o WHERE NOT o.strata_deleted AND o.strata_rank = 1 ORDER BY %s, o.strata_from DESC),\n"
-			"     f AS (SELECT DISTINCT ON (%s) o.* FROM o WHERE NOT o.strata_deleted AND o.strata_rank = 1 ORDER BY %s, o.strata_from),\n"
-			"     i AS (SELECT DISTINCT %s FROM %s AS k WHERE k.inferred)\n"
-			"SELECT %sCASE WHEN v.strata_version = 1 AND i.strata_inferred THEN '-infinity' ELSE v.strata_from END AS valid_from,\n"
-			"       v.strata_to AS valid_to, v.strata_to IS NULL AS is_current%s\n"
-			"  FROM v JOIN n ON %s JOIN f ON %s\n"
-			"  LEFT JOIN (SELECT true AS strata_inferred, i.* FROM i) AS i ON %s%s",
-			layers_list(s->key, "l", ", "), s->log, layers_equal(s->key, "a", "l"),
-			ignore ? " AND NOT l.strata_deleted" : "", lags, k, last.data, differs, k, k, k, k, k,
-			layers_list(s->key, "k", ", "), s->keys, columns.data, mark ? ", v.strata_deleted AS is_deleted" : "",
-			layers_equal(s->key, "n", "v"), layers_equal(s->key, "f", "v"), layers_equal(s->key, "i", "v"),
-			mark ? "" : " WHERE NOT v.strata_deleted");
-	}
+	foreach (lc, s->history)
+		appendStringInfo(&last, ", lag(o.%s) OVER w AS strata_last_%d", quote_identifier(lfirst(lc)),
+						 foreach_current_index(lc));
+	return psprintf(
+		"WITH l AS (%s),\n"
+		"     o AS (SELECT l.*, row_number() OVER (PARTITION BY %s, l.strata_from ORDER BY l.strata_added DESC, l.strata_sequence DESC) AS strata_rank FROM l),\n"
+		"     p AS (SELECT o.*, row_number() OVER w AS strata_nth, lag(o.strata_deleted) OVER w AS strata_was_deleted%s\n"
+		"             FROM o WHERE o.strata_rank = 1 WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
+		"     v AS (SELECT o.*, lead(o.strata_from) OVER w AS strata_to, row_number() OVER w AS strata_version%s\n"
+		"             FROM (SELECT p.* FROM p WHERE CASE WHEN p.strata_nth = 1 THEN NOT p.strata_deleted\n"
+		"                     ELSE p.strata_deleted <> p.strata_was_deleted OR NOT p.strata_deleted AND (%s) END) AS o\n"
+		"           WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
+		"     n AS (SELECT DISTINCT ON (%s) o.* FROM o WHERE NOT o.strata_deleted AND o.strata_added = 0 ORDER BY %s, o.strata_from DESC, o.strata_sequence DESC),\n"
+		"     f AS (SELECT DISTINCT ON (%s) o.* FROM o WHERE NOT o.strata_deleted AND o.strata_added = 0 ORDER BY %s, o.strata_from, o.strata_sequence DESC),\n"
+		"     i AS (SELECT DISTINCT %s FROM %s AS k WHERE k.strata_inferred AND EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s))\n"
+		"SELECT %sCASE WHEN v.strata_version = 1 AND i.strata_inferred THEN '-infinity' ELSE v.strata_from END AS valid_from,\n"
+		"       v.strata_to AS valid_to, v.strata_to IS NULL AS is_current%s\n"
+		"  FROM v JOIN n ON %s JOIN f ON %s\n"
+		"  LEFT JOIN (SELECT true AS strata_inferred, i.* FROM i) AS i ON %s%s\n"
+		"UNION ALL\n"
+		"SELECT %s'-infinity', NULL, true%s FROM i WHERE NOT EXISTS (SELECT 1 FROM v WHERE %s)",
+		observations(w), layers_list(s->key, "l", ", "), lags, k, last.data, differs, k, k, k, k, k,
+		layers_list(s->key, "k", ", "), s->keys, layers_equal(target, s->key, "a", "k"), columns.data,
+		mark ? ", v.strata_deleted AS is_deleted" : "", layers_equal(target, s->key, "n", "v"),
+		layers_equal(target, s->key, "f", "v"), layers_equal(target, s->key, "i", "v"),
+		mark ? "" : " WHERE NOT v.strata_deleted", bare.data, mark ? ", false" : "",
+		layers_equal(target, s->key, "v", "i"));
 }
 
 /*
@@ -305,10 +405,11 @@ assign_keys(LogWork *w, StrataRowSet *versions)
 	orphans = select_rows(
 		w, "dimension_orphans",
 		psprintf(
-			"SELECT %s, t.valid_from, t.%s AS surrogate FROM %s AS t LEFT JOIN dimension_versions AS v ON %s AND v.valid_from = t.valid_from"
-			" WHERE $1 IS NOT NULL AND v.valid_from IS NULL AND EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)",
+			"SELECT %s, t.valid_from, t.%s AS strata_surrogate FROM %s AS t LEFT JOIN dimension_versions AS v ON %s AND v.valid_from = t.valid_from"
+			" WHERE $1 IS NOT NULL AND v.valid_from IS NULL AND t.%s <> 0 AND EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)",
 			layers_list(s->key, "t", ", "), quote_identifier(s->surrogate), s->model->label,
-			layers_equal(s->key, "v", "t"), layers_equal(s->key, "a", "t")),
+			layers_equal(s->model->relid, s->key, "v", "t"), quote_identifier(s->surrogate),
+			layers_equal(s->model->relid, s->key, "a", "t")),
 		list_make2(versions, w->affected));
 	if (orphans->count > 0)
 		change_rows(
@@ -319,22 +420,23 @@ assign_keys(LogWork *w, StrataRowSet *versions)
 				"    FROM dimension_versions AS v JOIN dimension_orphans AS r ON %s AND r.valid_from >= v.valid_from\n"
 				"         AND (v.valid_to IS NULL OR r.valid_from < v.valid_to)\n"
 				"    LEFT JOIN %s AS m ON %s AND m.valid_from = v.valid_from\n"
-				"   WHERE m.surrogate IS NULL AND $1 IS NOT NULL ORDER BY %s, v.valid_from, r.valid_from) AS r\n"
+				"   WHERE m.strata_surrogate IS NULL AND $1 IS NOT NULL ORDER BY %s, v.valid_from, r.valid_from) AS r\n"
 				" WHERE %s AND k.valid_from = r.old_from",
-				s->keys, layers_list(s->key, "v", ", "), layers_list(s->key, "v", ", "), layers_equal(s->key, "r", "v"),
-				s->keys, layers_equal(s->key, "m", "v"), layers_list(s->key, "v", ", "),
-				layers_equal(s->key, "k", "r")),
+				s->keys, layers_list(s->key, "v", ", "), layers_list(s->key, "v", ", "),
+				layers_equal(s->model->relid, s->key, "r", "v"), s->keys,
+				layers_equal(s->model->relid, s->key, "m", "v"), layers_list(s->key, "v", ", "),
+				layers_equal(s->model->relid, s->key, "k", "r")),
 			list_make2(versions, orphans));
 	strata_rowset_free(orphans);
 	change_rows(
 		w,
 		psprintf(
-			"INSERT INTO %s (%s, valid_from, surrogate)\n"
+			"INSERT INTO %s (%s, valid_from, strata_surrogate)\n"
 			"SELECT %s, v.valid_from, b.last + row_number() OVER (ORDER BY %s, v.valid_from)\n"
 			"  FROM dimension_versions AS v LEFT JOIN %s AS k ON %s AND k.valid_from = v.valid_from\n"
-			" CROSS JOIN (SELECT coalesce(max(surrogate), 0) AS last FROM %s) AS b WHERE k.surrogate IS NULL AND $1 IS NOT NULL",
+			" CROSS JOIN (SELECT coalesce(max(strata_surrogate), 0) AS last FROM %s) AS b WHERE k.strata_surrogate IS NULL AND $1 IS NOT NULL",
 			s->keys, w->key, layers_list(s->key, "v", ", "), layers_list(s->key, "v", ", "), s->keys,
-			layers_equal(s->key, "k", "v"), s->keys),
+			layers_equal(s->model->relid, s->key, "k", "v"), s->keys),
 		list_make1(versions));
 }
 
@@ -356,17 +458,18 @@ apply_versions(LogWork *w, StrataRefreshResult *result)
 	t.columns = layers_names(layers_target_columns(s->model->relid));
 	t.key = lappend(list_copy(s->key), pstrdup("valid_from"));
 	t.key_word = "key and valid_from";
-	t.scope = psprintf("EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)", layers_equal(s->key, "a", "o"));
+	t.scope = psprintf("o.%s <> 0 AND EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)",
+					   quote_identifier(s->surrogate), layers_equal(s->model->relid, s->key, "a", "o"));
 	t.no_swap = true;
 	initStringInfo(&columns);
 	foreach (lc, t.columns)
 		appendStringInfo(&columns, "%s%s.%s", foreach_current_index(lc) > 0 ? ", " : "",
 						 strcmp(lfirst(lc), s->surrogate) == 0 ? "k" : "v",
-						 quote_identifier(strcmp(lfirst(lc), s->surrogate) == 0 ? "surrogate" : lfirst(lc)));
+						 quote_identifier(strcmp(lfirst(lc), s->surrogate) == 0 ? "strata_surrogate" : lfirst(lc)));
 	strata_delta_apply(
 		&t,
 		psprintf("SELECT %s FROM dimension_versions AS v JOIN %s AS k ON %s AND k.valid_from = v.valid_from",
-				 columns.data, s->keys, layers_equal(s->key, "k", "v")),
+				 columns.data, s->keys, layers_equal(s->model->relid, s->key, "k", "v")),
 		NULL, w->refresh->snapshot, list_make2(versions, w->affected), &counts);
 	result->counts.inserted = counts.inserted;
 	result->counts.updated = counts.updated;

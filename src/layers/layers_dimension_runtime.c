@@ -32,7 +32,9 @@ layers_distinct(const StrataModel *model, const List *names, const char *a, cons
 			continue;
 		if (buf.len > 0)
 			appendStringInfoString(&buf, " OR ");
-		if (!OidIsValid(lookup_type_cache(c->type_oid, TYPECACHE_EQ_OPR)->eq_opr))
+		/* without an equality, or with one that no search_path of ours finds (citext, hstore, geometry): by image */
+		if (lookup_type_cache(c->type_oid, TYPECACHE_EQ_OPR)->eq_opr == InvalidOid ||
+			strcmp(strata_base_equality(c->type_oid), "=") != 0)
 			appendStringInfo(&buf, "strata_state.row_image(ROW(%s.%s)) <> strata_state.row_image(ROW(%s.%s))", a, name,
 							 b, name);
 		else if (OidIsValid(c->collation) && !get_collation_isdeterministic(c->collation))
@@ -81,6 +83,24 @@ any_null(const List *names, const char *prefix)
 	return buf.data;
 }
 
+/* The key of the unknown member, where it was given one, is no real member's. */
+static void
+refuse_unknown_key(DimensionSpec *s, StrataRowSet *extract, const StrataRefresh *refresh)
+{
+	StrataRows *rows;
+
+	if (layers_without(s->key, strata_option_names(strata_option_object(s->model->options, "unknown"))) != NIL)
+		return;
+	rows = strata_base_run_query(
+		psprintf(
+			"SELECT left(to_jsonb(q.*)::text, 300) FROM dimension_extract AS q JOIN %s AS t ON %s AND t.%s = 0 LIMIT 5",
+			s->model->label, layers_equal(s->model->relid, s->key, "t", "q"), quote_identifier(s->surrogate)),
+		NULL, refresh->snapshot, list_make1(extract));
+	if (rows->count > 0)
+		extract_error(s, ERRCODE_UNIQUE_VIOLATION, "the query gives rows with the key of the unknown member", rows,
+					  "Give the unknown member another key in unknown => '{...}', or none.");
+}
+
 /*
  * The query's rows, read once: without NULL in key, each key once. Exact duplicates collapse; rows that contradict each other
  * refuse the batch.
@@ -95,6 +115,14 @@ layers_dimension_extract(DimensionSpec *s, const List *key, const StrataRefresh 
 	StrataRowSet *once;
 
 	result->counts.rows_in = extract->count;
+	refuse_unknown_key(s, extract, refresh);
+	/* one pass for both faults; what is wrong is looked for when something is */
+	rows = strata_base_run_query(
+		psprintf("SELECT 1 FROM dimension_extract AS q GROUP BY %s HAVING count(*) > 1 OR %s LIMIT 1", keys,
+				 any_null(key, "q")),
+		NULL, refresh->snapshot, list_make1(extract));
+	if (rows->count == 0)
+		return extract;
 	rows = strata_base_run_query(
 		psprintf("SELECT left(to_jsonb(q.*)::text, 300) FROM dimension_extract AS q WHERE %s LIMIT 5",
 				 any_null(key, "q")),
@@ -104,15 +132,10 @@ layers_dimension_extract(DimensionSpec *s, const List *key, const StrataRefresh 
 					  psprintf("the query gives rows whose key (%s) is NULL", strata_base_join(key, ", ")), rows,
 					  "Correct the rows, or filter them in staging.");
 	rows = strata_base_run_query(
-		psprintf("SELECT 1 FROM dimension_extract AS q GROUP BY %s HAVING count(*) > 1 LIMIT 1", keys), NULL,
-		refresh->snapshot, list_make1(extract));
-	if (rows->count == 0)
-		return extract;
-	rows = strata_base_run_query(
 		psprintf(
 			"SELECT left(jsonb_agg(to_jsonb(q.*) ORDER BY to_jsonb(q.*)::text)::text, 500) FROM dimension_extract AS q"
-			" GROUP BY %s HAVING count(DISTINCT strata_state.row_image(q)) > 1 LIMIT 5",
-			keys),
+			" GROUP BY %s HAVING count(DISTINCT strata_state.row_image(ROW(%s))) > 1 LIMIT 5",
+			keys, layers_rowset_columns(extract, "q")),
 		NULL, refresh->snapshot, list_make1(extract));
 	if (rows->count > 0)
 		extract_error(
@@ -157,299 +180,371 @@ layers_dimension_guard(const DimensionSpec *s, int64 gone, int64 current, const 
 
 /* ---- changes ---- */
 
+/*
+ * What happens to a key, as dimension_changes says it: n a first or a returning version, v another version, r back after being
+ * marked as deleted, c an inferred member completed, o columns overwritten in place, g gone.
+ */
+typedef struct Tally
+{
+	int64 fresh;        /* n */
+	int64 moved;        /* v, r, g: the current version ends */
+	int64 gone;         /* g */
+	int64 complete;     /* c */
+	int64 overwrites;   /* overwritten columns differ from the current version's */
+	int64 backfills;    /* o without that */
+	int64 same_instant; /* v, r, g of a version that began at this very instant */
+	int64 too_old;      /* ... that began later */
+} Tally;
+
+typedef struct RuntimeWork
+{
+	DimensionSpec *s;
+	const StrataRefresh *refresh;
+	StrataArgs as_of; /* $1 */
+	StrataRowSet *changes;
+	List *backfill;
+	bool mark;
+	bool inferred; /* there are inferred members */
+	bool again;    /* a run of this very time came before: the key map may know its versions */
+	Tally t;
+} RuntimeWork;
+
+static int64
+run(RuntimeWork *w, const char *sql)
+{
+	return strata_base_run(sql, &w->as_of, w->refresh->snapshot, list_make1(w->changes));
+}
+
 /* The values a row shall have: fixed columns keep those of the present version, unless it was only inferred. */
 static char *
-wanted_values(const DimensionSpec *s)
+wanted_values(const RuntimeWork *w)
 {
 	StringInfoData buf;
 	ListCell *lc;
 
 	initStringInfo(&buf);
-	foreach (lc, s->columns)
+	foreach (lc, w->s->columns)
 	{
 		const char *name = quote_identifier(lfirst(lc));
 
-		if (foreach_current_index(lc) > 0)
-			appendStringInfoString(&buf, ", ");
-		if (strata_base_list_has(s->key, lfirst(lc)))
-			appendStringInfo(&buf, "CASE WHEN q.strata_here THEN q.%s ELSE c.%s END AS %s", name, name, name);
-		else if (strata_base_list_has(s->fixed, lfirst(lc)))
-			appendStringInfo(&buf, "CASE WHEN c.strata_surrogate IS NULL OR k.inferred THEN q.%s ELSE c.%s END AS %s",
-							 name, name, name);
+		if (strata_base_list_has(w->s->fixed, lfirst(lc)))
+			appendStringInfo(&buf, ", CASE WHEN c.strata_surrogate IS NULL%s THEN q.%s ELSE c.%s END AS %s",
+							 w->inferred ? " OR k.strata_inferred" : "", name, name, name);
+		else if (w->mark)
+			appendStringInfo(&buf, ", CASE WHEN q.strata_here THEN q.%s ELSE c.%s END AS %s", name, name, name);
 		else
-			appendStringInfo(&buf, "CASE WHEN q.strata_here THEN q.%s ELSE c.%s END AS %s", name, name, name);
+			appendStringInfo(&buf, ", q.%s", name);
 	}
 	return buf.data;
 }
 
-static StrataRowSet *
-find_changes(DimensionSpec *s, StrataRowSet *extract, const List *backfill, const StrataRefresh *refresh)
+static char *
+changes_query(RuntimeWork *w)
 {
-	bool mark = s->deletes && strcmp(s->deletes, "mark") == 0;
+	DimensionSpec *s = w->s;
 	bool ignore = s->deletes == NULL || strcmp(s->deletes, "ignore") == 0;
-	List *history = NIL;
-	List *in_place = NIL;
-	ListCell *lc;
+	List *history = layers_without(s->history, w->backfill);
+	char *overwritten = layers_image_differs(s->overwrite, "q", "c");
 
-	foreach (lc, s->history)
-		history = strata_base_list_has(backfill, lfirst(lc)) ? history : lappend(history, lfirst(lc));
-	foreach (lc, s->overwrite)
-		in_place = lappend(in_place, lfirst(lc));
-	return strata_base_run_rowset(
-		"dimension_changes",
-		psprintf(
-			"SELECT * FROM (\n"
-			" SELECT CASE WHEN q.strata_here IS NULL THEN CASE WHEN %s THEN NULL ELSE 'gone' END\n"
-			"             WHEN c.strata_surrogate IS NULL THEN 'new'\n"
-			"             WHEN k.inferred THEN 'complete'\n"
-			"             WHEN %s THEN 'return'\n"
-			"             WHEN %s THEN 'version'\n"
-			"             WHEN %s OR %s THEN 'overwrite' END AS strata_action,\n"
-			"        coalesce(c.strata_surrogate IS NOT NULL AND q.strata_here AND %s, false) AS strata_overwrites,\n"
-			"        c.strata_surrogate, c.strata_since, %s\n"
-			"   FROM (SELECT true AS strata_here, q.* FROM dimension_extract AS q) AS q\n"
-			"   FULL JOIN (SELECT t.%s AS strata_surrogate, t.valid_from AS strata_since, t.* FROM %s AS t WHERE t.is_current AND t.%s <> 0) AS c ON %s\n"
-			"   LEFT JOIN (SELECT surrogate, inferred FROM %s WHERE inferred) AS k ON k.surrogate = c.strata_surrogate\n"
-			") AS d WHERE d.strata_action IS NOT NULL",
-			ignore ? "true"
-			: mark ? "c.is_deleted OR k.inferred IS TRUE"
-				   : "k.inferred IS TRUE",
-			mark ? "c.is_deleted" : "false", layers_distinct(s->model, history, "q", "c"),
-			layers_image_differs(in_place, "q", "c"), layers_image_differs(backfill, "q", "c"),
-			layers_image_differs(in_place, "q", "c"), wanted_values(s), quote_identifier(s->surrogate), s->model->label,
-			quote_identifier(s->surrogate), layers_equal(s->key, "q", "c"), s->keys),
-		NULL, refresh->snapshot, list_make1(extract));
-}
-
-typedef struct Tally
-{
-	int64 fresh;
-	int64 gone;
-	int64 version;
-	int64 returned;
-	int64 complete;
-	int64 overwrites;
-	int64 backfills;
-	int64 same_instant;
-	int64 too_old;
-} Tally;
-
-static Tally
-count_changes(DimensionSpec *s, StrataRowSet *changes, StrataArgs *as_of, const StrataRefresh *refresh)
-{
-	StrataRows *r = strata_base_run_query(
-		"SELECT count(*) FILTER (WHERE strata_action = 'new'), count(*) FILTER (WHERE strata_action = 'gone'),"
-		" count(*) FILTER (WHERE strata_action = 'version'), count(*) FILTER (WHERE strata_action = 'return'),"
-		" count(*) FILTER (WHERE strata_action = 'complete'), count(*) FILTER (WHERE strata_overwrites),"
-		" count(*) FILTER (WHERE strata_action = 'overwrite' AND NOT strata_overwrites),"
-		" count(*) FILTER (WHERE strata_action IN ('version', 'return', 'gone') AND strata_since = $1),"
-		" count(*) FILTER (WHERE strata_action IN ('version', 'return', 'gone') AND strata_since > $1)"
-		" FROM dimension_changes",
-		as_of, refresh->snapshot, list_make1(changes));
-	Tally t;
-
-	t.fresh = strata_rows_int(r, 0, 1);
-	t.gone = strata_rows_int(r, 0, 2);
-	t.version = strata_rows_int(r, 0, 3);
-	t.returned = strata_rows_int(r, 0, 4);
-	t.complete = strata_rows_int(r, 0, 5);
-	t.overwrites = strata_rows_int(r, 0, 6);
-	t.backfills = strata_rows_int(r, 0, 7);
-	t.same_instant = strata_rows_int(r, 0, 8);
-	t.too_old = strata_rows_int(r, 0, 9);
-	return t;
+	return psprintf(
+		"SELECT d.* FROM (\n"
+		" SELECT CASE WHEN q.strata_here IS NULL THEN %s\n"
+		"             WHEN c.strata_surrogate IS NULL THEN 'n'\n"
+		"             %s%sWHEN %s THEN 'v'\n"
+		"             WHEN %s OR %s THEN 'o' END::\"char\" AS strata_action,\n"
+		"        c.strata_surrogate IS NOT NULL AND q.strata_here IS TRUE AND %s AS strata_overwrites,\n"
+		"        c.strata_ctid, c.strata_surrogate, c.strata_since%s\n"
+		"   FROM (SELECT true AS strata_here, q.* FROM dimension_extract AS q) AS q\n"
+		"   %s JOIN (SELECT t.ctid AS strata_ctid, t.%s AS strata_surrogate, t.valid_from AS strata_since, t.* FROM %s AS t WHERE t.is_current AND t.%s <> 0) AS c ON %s%s\n"
+		") AS d WHERE d.strata_action IS NOT NULL%s ORDER BY %s",
+		ignore ? "NULL"
+			   : psprintf("CASE WHEN %s%s THEN NULL ELSE 'g' END", w->mark ? "c.is_deleted" : "false",
+						  w->inferred ? " OR k.strata_inferred IS TRUE" : ""),
+		w->inferred ? "WHEN k.strata_inferred THEN 'c'\n             " : "",
+		w->mark ? "WHEN c.is_deleted THEN 'r'\n             " : "", layers_distinct(s->model, history, "q", "c"),
+		overwritten, layers_image_differs(w->backfill, "q", "c"), overwritten, wanted_values(w),
+		ignore ? "LEFT" : "FULL", quote_identifier(s->surrogate), s->model->label, quote_identifier(s->surrogate),
+		layers_equal(s->model->relid, s->key, "q", "c"),
+		w->inferred
+			? psprintf("\n   LEFT JOIN (SELECT strata_surrogate, strata_inferred FROM %s WHERE strata_inferred) AS k"
+					   " ON k.strata_surrogate = c.strata_surrogate",
+					   s->keys)
+			: "",
+		"", layers_list(s->key, "d", ", "));
 }
 
 static void
-refuse_past(const DimensionSpec *s, StrataRowSet *changes, StrataArgs *as_of, const StrataRefresh *refresh)
+count_changes(RuntimeWork *w)
 {
-	StrataRows *rows = strata_base_run_query(
-		psprintf(
-			"SELECT left(to_jsonb(d.*)::text, 200) FROM (SELECT %s, strata_since AS valid_from FROM dimension_changes"
-			" WHERE strata_action IN ('version', 'return', 'gone') AND strata_since > $1 LIMIT 3) AS d",
-			strata_base_join_quoted(s->key, ", ")),
-		as_of, refresh->snapshot, list_make1(changes));
+	StrataRows *r = strata_base_run_query(
+		"SELECT count(*) FILTER (WHERE strata_action = 'n'), count(*) FILTER (WHERE strata_action IN ('v', 'r', 'g')),"
+		" count(*) FILTER (WHERE strata_action = 'g'), count(*) FILTER (WHERE strata_action = 'c'),"
+		" count(*) FILTER (WHERE strata_overwrites), count(*) FILTER (WHERE strata_action = 'o' AND NOT strata_overwrites),"
+		" count(*) FILTER (WHERE strata_action IN ('v', 'r', 'g') AND strata_since = $1),"
+		" count(*) FILTER (WHERE strata_action IN ('v', 'r', 'g') AND strata_since > $1) FROM dimension_changes",
+		&w->as_of, w->refresh->snapshot, list_make1(w->changes));
 
+	w->t.fresh = strata_rows_int(r, 0, 1);
+	w->t.moved = strata_rows_int(r, 0, 2);
+	w->t.gone = strata_rows_int(r, 0, 3);
+	w->t.complete = strata_rows_int(r, 0, 4);
+	w->t.overwrites = strata_rows_int(r, 0, 5);
+	w->t.backfills = strata_rows_int(r, 0, 6);
+	w->t.same_instant = strata_rows_int(r, 0, 7);
+	w->t.too_old = strata_rows_int(r, 0, 8);
+}
+
+/* Runs come in order: what an earlier run time would say contradicts what was seen since. */
+static void
+refuse_past(RuntimeWork *w, TimestampTz last)
+{
+	StrataRows *rows;
+
+	if (w->refresh->as_of >= last && w->t.too_old == 0)
+		return;
+	rows = strata_base_run_query(
+		psprintf("SELECT left(to_jsonb(d.*)::text, 200) FROM (SELECT %s FROM dimension_changes LIMIT 3) AS d",
+				 strata_base_join_quoted(w->s->key, ", ")),
+		NULL, w->refresh->snapshot, list_make1(w->changes));
 	extract_error(
-		s, ERRCODE_INVALID_PARAMETER_VALUE,
-		psprintf("the run time %s is before versions that are there", timestamptz_to_str(refresh->as_of)), rows,
+		w->s, ERRCODE_INVALID_PARAMETER_VALUE,
+		psprintf("the run time %s is before %s, when it was last refreshed", timestamptz_to_str(w->refresh->as_of),
+				 last > w->refresh->as_of ? pstrdup(timestamptz_to_str(last)) : "the start of versions that are there"),
+		rows,
 		"Versions dated by the run time are made in order: run with a later as_of, or date the rows themselves with effective_from.");
+}
+
+/* Keys that come back after all their versions were closed: fixed columns have their first values. */
+static bool
+recall_past(RuntimeWork *w)
+{
+	DimensionSpec *s = w->s;
+	StrataRowSet *past;
+	StrataRowSet *recalled;
+	StringInfoData values;
+	ListCell *lc;
+	bool any;
+
+	past = strata_base_run_rowset("dimension_past",
+								  psprintf("SELECT DISTINCT ON (%s) %s FROM dimension_changes AS d JOIN %s AS t ON %s"
+										   " WHERE d.strata_action = 'n' AND t.%s <> 0 ORDER BY %s, t.valid_from",
+										   layers_list(s->key, "t", ", "),
+										   layers_list(list_concat_copy(s->key, s->fixed), "t", ", "), s->model->label,
+										   layers_equal(s->model->relid, s->key, "t", "d"),
+										   quote_identifier(s->surrogate), layers_list(s->key, "t", ", ")),
+								  NULL, w->refresh->snapshot, list_make1(w->changes));
+	any = past->count > 0;
+	if (any && s->fixed != NIL)
+	{
+		initStringInfo(&values);
+		foreach (lc, s->columns)
+		{
+			const char *name = quote_identifier(lfirst(lc));
+
+			if (strata_base_list_has(s->fixed, lfirst(lc)))
+				appendStringInfo(&values, ", CASE WHEN p.strata_past THEN p.%s ELSE d.%s END AS %s", name, name, name);
+			else
+				appendStringInfo(&values, ", d.%s", name);
+		}
+		recalled = strata_base_run_rowset(
+			"dimension_changes",
+			psprintf(
+				"SELECT d.strata_action, d.strata_overwrites, d.strata_ctid, d.strata_surrogate, d.strata_since%s"
+				"  FROM dimension_changes AS d LEFT JOIN (SELECT true AS strata_past, p.* FROM dimension_past AS p) AS p"
+				"    ON d.strata_action = 'n' AND %s ORDER BY %s",
+				values.data, layers_equal(s->model->relid, s->key, "p", "d"), layers_list(s->key, "d", ", ")),
+			NULL, w->refresh->snapshot, list_make2(w->changes, past));
+		strata_rowset_free(w->changes);
+		w->changes = recalled;
+	}
+	strata_rowset_free(past);
+	return any;
 }
 
 /* Overwritten columns take the present value in every version of the key. */
 static int64
-overwrite(DimensionSpec *s, StrataRowSet *changes, const StrataRefresh *refresh)
+overwrite(RuntimeWork *w)
 {
+	DimensionSpec *s = w->s;
+
+	return run(
+		w,
+		psprintf(
+			"UPDATE %s AS t SET (%s) = ROW(%s) FROM dimension_changes AS d WHERE %s AND t.%s <> 0"
+			" AND d.strata_action <> 'g' AND (d.strata_overwrites OR d.strata_action IN ('n', 'c')) AND $1 IS NOT NULL AND %s",
+			s->model->label, strata_base_join_quoted(s->overwrite, ", "), layers_list(s->overwrite, "d", ", "),
+			layers_equal(s->model->relid, s->key, "t", "d"), quote_identifier(s->surrogate),
+			layers_image_differs(s->overwrite, "t", "d")));
+}
+
+/* A column that had history and is now overwritten: the last version's value goes to all. */
+static int64
+level(RuntimeWork *w)
+{
+	DimensionSpec *s = w->s;
+
 	return strata_base_run(
 		psprintf(
-			"UPDATE %s AS t SET (%s) = ROW(%s) FROM dimension_changes AS d"
-			" WHERE %s AND t.%s <> 0 AND d.strata_action <> 'gone' AND (d.strata_overwrites OR d.strata_action IN ('new', 'complete')) AND %s",
+			"UPDATE %s AS t SET (%s) = ROW(%s) FROM (SELECT DISTINCT ON (%s) d.* FROM %s AS d WHERE d.%s <> 0 ORDER BY %s, d.valid_from DESC) AS d"
+			" WHERE %s AND t.%s <> 0 AND %s",
 			s->model->label, strata_base_join_quoted(s->overwrite, ", "), layers_list(s->overwrite, "d", ", "),
-			layers_equal(s->key, "t", "d"), quote_identifier(s->surrogate),
-			layers_image_differs(s->overwrite, "t", "d")),
-		NULL, refresh->snapshot, list_make1(changes));
+			layers_list(s->key, "d", ", "), s->model->label, quote_identifier(s->surrogate),
+			layers_list(s->key, "d", ", "), layers_equal(s->model->relid, s->key, "t", "d"),
+			quote_identifier(s->surrogate), layers_image_differs(s->overwrite, "t", "d")),
+		NULL, w->refresh->snapshot, NIL);
 }
 
 /* Current rows that change in place: completed inferred members, same-instant changes, columns that gained history. */
 static int64
-amend(DimensionSpec *s, const List *columns, const char *condition, StrataRowSet *changes, StrataArgs *as_of,
-	  const StrataRefresh *refresh)
+amend(RuntimeWork *w, const List *columns, const char *condition)
 {
 	if (columns == NIL)
 		return 0;
-	return strata_base_run(psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM dimension_changes AS d"
-									" WHERE t.%s = d.strata_surrogate AND (%s) AND $1 IS NOT NULL AND %s",
-									s->model->label, strata_base_join_quoted(columns, ", "),
-									layers_list(columns, "d", ", "), quote_identifier(s->surrogate), condition,
-									layers_image_differs(columns, "t", "d")),
-						   as_of, refresh->snapshot, list_make1(changes));
+	return run(w, psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM dimension_changes AS d"
+						   " WHERE t.%s = d.strata_surrogate AND (%s) AND $1 IS NOT NULL AND %s",
+						   w->s->model->label, strata_base_join_quoted(columns, ", "), layers_list(columns, "d", ", "),
+						   quote_identifier(w->s->surrogate), condition, layers_image_differs(columns, "t", "d")));
 }
 
-/* New versions: a key from the map where this version had one before, else the next. */
+/* New versions, with the next surrogate keys; a run repeated at its very time finds those it gave before in the key map. */
 static int64
-open_versions(DimensionSpec *s, StrataRowSet *changes, StrataArgs *as_of, const StrataRefresh *refresh)
+open_versions(RuntimeWork *w)
 {
-	bool mark = s->deletes && strcmp(s->deletes, "mark") == 0;
-	char *actions = psprintf(
-		"(d.strata_action IN ('new', 'version', 'return')%s) AND (d.strata_since IS NULL OR d.strata_since < $1)",
-		mark ? " OR d.strata_action = 'gone'" : "");
-	char *fixed_from_past = NULL;
-	StrataRowSet *versions;
-	int64 opened;
-	StringInfoData values;
-	ListCell *lc;
+	DimensionSpec *s = w->s;
+	char *opens = psprintf("d.strata_action IN ('n', 'v', 'r'%s) AND (d.strata_since IS NULL OR d.strata_since < $1)",
+						   w->mark ? ", 'g'" : "");
+	char *key = strata_base_join_quoted(s->key, ", ");
+	char *number = "$2 + row_number() OVER ()";
+	char *known = "";
+	StrataRows *last = strata_base_run_query(psprintf("SELECT coalesce(max(strata_surrogate), 0) FROM %s", s->keys),
+											 NULL, w->refresh->snapshot, NIL);
+	StrataArgs args = w->as_of;
 
-	initStringInfo(&values);
-	foreach (lc, s->columns)
+	strata_args_int8(&args, strata_rows_int(last, 0, 1));
+	if (w->again)
 	{
-		const char *name = quote_identifier(lfirst(lc));
-
-		if (strata_base_list_has(s->fixed, lfirst(lc)) && s->deletes && strcmp(s->deletes, "close") == 0)
-		{
-			/* a key that comes back after its versions were closed keeps its fixed values */
-			appendStringInfo(&values, ", CASE WHEN p.strata_past THEN p.%s ELSE d.%s END AS %s", name, name, name);
-			fixed_from_past = psprintf(
-				" LEFT JOIN LATERAL (SELECT true AS strata_past, t.* FROM %s AS t WHERE d.strata_action = 'new' AND %s"
-				" ORDER BY t.valid_from LIMIT 1) AS p ON true",
-				s->model->label, layers_equal(s->key, "t", "d"));
-		}
-		else
-			appendStringInfo(&values, ", d.%s", name);
+		known = psprintf(" LEFT JOIN %s AS k ON %s AND k.valid_from = $1", s->keys,
+						 layers_equal(s->model->relid, s->key, "k", "d"));
+		strata_base_run(
+			psprintf("INSERT INTO %s (%s, valid_from, strata_surrogate) SELECT %s, $1, %s FROM dimension_changes AS d%s"
+					 " WHERE %s AND k.strata_surrogate IS NULL",
+					 s->keys, key, layers_list(s->key, "d", ", "), number, known, opens),
+			&args, w->refresh->snapshot, list_make1(w->changes));
+		number = "k.strata_surrogate + 0 * $2";
 	}
-	versions = strata_base_run_rowset(
-		"dimension_versions",
+	else
+		strata_base_run(
+			psprintf(
+				"INSERT INTO %s (%s, valid_from, strata_surrogate) SELECT %s, $1, %s FROM dimension_changes AS d WHERE %s",
+				s->keys, key, layers_list(s->key, "d", ", "), number, opens),
+			&args, w->refresh->snapshot, list_make1(w->changes));
+	return strata_base_run(
 		psprintf(
-			"SELECT coalesce(k.surrogate, b.last + row_number() OVER (PARTITION BY k.surrogate IS NULL ORDER BY %s)) AS strata_surrogate,\n"
-			"       k.surrogate IS NULL AS strata_is_new, d.strata_action = 'gone' AS strata_is_deleted%s\n"
-			"  FROM dimension_changes AS d\n"
-			"  LEFT JOIN %s AS k ON %s AND k.valid_from = $1%s\n"
-			" CROSS JOIN (SELECT coalesce(max(surrogate), 0) AS last FROM %s) AS b\n"
-			" WHERE %s",
-			layers_list(s->key, "d", ", "), values.data, s->keys, layers_equal(s->key, "k", "d"),
-			fixed_from_past ? fixed_from_past : "", s->keys, actions),
-		as_of, refresh->snapshot, list_make1(changes));
-	strata_base_run(
-		psprintf(
-			"INSERT INTO %s (%s, valid_from, surrogate) SELECT %s, $1, strata_surrogate FROM dimension_versions WHERE strata_is_new",
-			s->keys, strata_base_join_quoted(s->key, ", "), strata_base_join_quoted(s->key, ", ")),
-		as_of, refresh->snapshot, list_make1(versions));
-	opened = strata_base_run(
-		psprintf(
-			"INSERT INTO %s (%s, %s, valid_from, is_current%s) SELECT strata_surrogate, %s, $1, true%s FROM dimension_versions",
+			"INSERT INTO %s (%s, %s, valid_from, is_current%s) SELECT %s, %s, $1, true%s FROM dimension_changes AS d%s WHERE %s",
 			s->model->label, quote_identifier(s->surrogate), strata_base_join_quoted(s->columns, ", "),
-			mark ? ", is_deleted" : "", strata_base_join_quoted(s->columns, ", "), mark ? ", strata_is_deleted" : ""),
-		as_of, refresh->snapshot, list_make1(versions));
-	strata_rowset_free(versions);
-	return opened;
+			w->mark ? ", is_deleted" : "", number, layers_list(s->columns, "d", ", "),
+			w->mark ? ", d.strata_action = 'g'" : "", known, opens),
+		&args, w->refresh->snapshot, list_make1(w->changes));
 }
 
 static int64
-live_keys(DimensionSpec *s, const StrataRefresh *refresh)
+live_keys(RuntimeWork *w)
 {
-	bool mark = s->deletes && strcmp(s->deletes, "mark") == 0;
+	DimensionSpec *s = w->s;
 
 	return strata_rows_int(
-		strata_base_run_query(psprintf("SELECT count(*) FROM %s WHERE is_current AND %s <> 0%s", s->model->label,
-									   quote_identifier(s->surrogate), mark ? " AND NOT is_deleted" : ""),
-							  NULL, refresh->snapshot, NIL),
+		strata_base_run_query(
+			psprintf(
+				"SELECT count(*) FROM %s AS t WHERE t.is_current AND t.%s <> 0%s%s", s->model->label,
+				quote_identifier(s->surrogate), w->mark ? " AND NOT t.is_deleted" : "",
+				w->inferred
+					? psprintf(
+						  " AND NOT EXISTS (SELECT 1 FROM %s AS k WHERE k.strata_inferred AND k.strata_surrogate = t.%s)",
+						  s->keys, quote_identifier(s->surrogate))
+					: ""),
+			NULL, w->refresh->snapshot, NIL),
 		0, 1);
 }
 
 /* Versions that began at this very instant: changed in place, since no interval lies between. */
 static void
-same_instant(DimensionSpec *s, StrataRowSet *changes, StrataArgs *as_of, const StrataRefresh *refresh,
-			 StrataRefreshResult *result)
+same_instant(RuntimeWork *w, StrataRefreshResult *result)
 {
-	List *columns = NIL;
-	ListCell *lc;
-	bool mark = s->deletes && strcmp(s->deletes, "mark") == 0;
+	DimensionSpec *s = w->s;
+	List *columns = layers_without(layers_without(s->columns, s->key), s->fixed);
 
-	foreach (lc, s->columns)
-		if (!strata_base_list_has(s->key, lfirst(lc)) && !strata_base_list_has(s->fixed, lfirst(lc)))
-			columns = lappend(columns, lfirst(lc));
-	result->counts.updated +=
-		amend(s, columns, "d.strata_since = $1 AND d.strata_action IN ('version', 'return')", changes, as_of, refresh);
-	if (mark)
-		result->counts.updated += strata_base_run(
-			psprintf(
-				"UPDATE %s AS t SET is_deleted = (d.strata_action = 'gone') FROM dimension_changes AS d"
-				" WHERE t.%s = d.strata_surrogate AND d.strata_since = $1 AND d.strata_action IN ('gone', 'return')",
-				s->model->label, quote_identifier(s->surrogate)),
-			as_of, refresh->snapshot, list_make1(changes));
+	result->counts.updated += amend(w, columns, "d.strata_since = $1 AND d.strata_action IN ('v', 'r')");
+	if (w->mark)
+		result->counts.updated += run(
+			w, psprintf("UPDATE %s AS t SET is_deleted = (d.strata_action = 'g') FROM dimension_changes AS d"
+						" WHERE t.%s = d.strata_surrogate AND d.strata_since = $1 AND d.strata_action IN ('g', 'r')",
+						s->model->label, quote_identifier(s->surrogate)));
 	else
-		result->counts.deleted += strata_base_run(
-			psprintf("DELETE FROM %s AS t USING dimension_changes AS d"
-					 " WHERE t.%s = d.strata_surrogate AND d.strata_since = $1 AND d.strata_action = 'gone'",
-					 s->model->label, quote_identifier(s->surrogate)),
-			as_of, refresh->snapshot, list_make1(changes));
+		result->counts.deleted +=
+			run(w, psprintf("DELETE FROM %s AS t USING dimension_changes AS d"
+							" WHERE t.%s = d.strata_surrogate AND d.strata_since = $1 AND d.strata_action = 'g'",
+							s->model->label, quote_identifier(s->surrogate)));
+}
+
+static void
+apply_changes(RuntimeWork *w, bool returning, StrataRefreshResult *result)
+{
+	DimensionSpec *s = w->s;
+	StrataDeltaCounts *c = &result->counts;
+
+	/* first, while row addresses are those that were read */
+	if (w->t.moved > w->t.same_instant)
+		c->updated += run(
+			w, psprintf("UPDATE %s AS t SET valid_to = $1, is_current = false FROM dimension_changes AS d"
+						" WHERE t.ctid = d.strata_ctid AND d.strata_action IN ('v', 'r', 'g') AND d.strata_since < $1",
+						s->model->label));
+	if (w->t.same_instant > 0)
+		same_instant(w, result);
+	if (w->t.complete > 0)
+	{
+		c->updated += amend(w, layers_without(s->columns, s->key), "d.strata_action = 'c'");
+		run(w, psprintf("UPDATE %s AS k SET strata_inferred = false FROM dimension_changes AS d"
+						" WHERE d.strata_action = 'c' AND k.strata_surrogate = d.strata_surrogate AND $1 IS NOT NULL",
+						s->keys));
+	}
+	if (s->overwrite != NIL && (w->t.overwrites > 0 || returning))
+		c->updated += overwrite(w);
+	if (w->t.backfills > 0 && w->backfill != NIL)
+		c->updated += amend(w, w->backfill, "d.strata_action = 'o'");
+	if (w->t.fresh + w->t.moved > 0)
+		c->inserted += open_versions(w);
 }
 
 void
 layers_dimension_refresh_runtime(DimensionSpec *s, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
-	List *backfill = strata_registry_backfill(s->model->id);
+	RuntimeWork w = {s, refresh};
+	TimestampTz last = Max(s->model->refreshed_at, s->model->changed_at);
 	StrataRowSet *extract = layers_dimension_extract(s, s->key, refresh, result);
-	StrataRowSet *changes = find_changes(s, extract, backfill, refresh);
-	StrataArgs as_of = {0};
-	Tally t;
+	bool returning = false;
 
+	strata_args_time(&w.as_of, refresh->as_of);
+	w.backfill = strata_registry_backfill(s->model->id);
+	w.mark = s->deletes && strcmp(s->deletes, "mark") == 0;
+	w.inferred = strata_base_run_query(psprintf("SELECT 1 FROM %s AS k WHERE k.strata_inferred LIMIT 1", s->keys), NULL,
+									   refresh->snapshot, NIL)
+					 ->count > 0;
+	if (s->model->applied_version > 0 && s->model->applied_version < s->model->version && s->overwrite != NIL)
+		result->counts.updated += level(&w);
+	w.changes =
+		strata_base_run_rowset("dimension_changes", changes_query(&w), NULL, refresh->snapshot, list_make1(extract));
 	strata_rowset_free(extract);
-	strata_args_time(&as_of, refresh->as_of);
-	if (changes->count == 0)
+	if (w.changes->count > 0)
 	{
-		strata_rowset_free(changes);
-		return;
+		count_changes(&w);
+		/* no run yet: nothing to be earlier than */
+		w.again = s->model->applied_version > 0 && refresh->as_of <= last;
+		if (w.t.gone > 0)
+			layers_dimension_guard(s, w.t.gone, live_keys(&w), refresh);
+		refuse_past(&w, s->model->applied_version > 0 ? last : refresh->as_of);
+		if (w.t.fresh > 0)
+			returning = recall_past(&w);
+		apply_changes(&w, returning, result);
 	}
-	t = count_changes(s, changes, &as_of, refresh);
-	if (t.gone > 0)
-		layers_dimension_guard(s, t.gone, live_keys(s, refresh), refresh);
-	if (t.too_old > 0)
-		refuse_past(s, changes, &as_of, refresh);
-	if (t.same_instant > 0)
-		same_instant(s, changes, &as_of, refresh, result);
-	if (t.version + t.returned + t.gone > t.same_instant)
-		result->counts.updated += strata_base_run(
-			psprintf(
-				"UPDATE %s AS t SET valid_to = $1, is_current = false FROM dimension_changes AS d"
-				" WHERE t.%s = d.strata_surrogate AND d.strata_action IN ('version', 'return', 'gone') AND d.strata_since < $1",
-				s->model->label, quote_identifier(s->surrogate)),
-			&as_of, refresh->snapshot, list_make1(changes));
-	if (t.complete > 0)
-	{
-		List *all = layers_without(s->columns, s->key);
-
-		result->counts.updated += amend(s, all, "d.strata_action = 'complete'", changes, &as_of, refresh);
-		strata_base_run(
-			psprintf(
-				"UPDATE %s AS k SET inferred = false FROM dimension_changes AS d WHERE d.strata_action = 'complete' AND k.surrogate = d.strata_surrogate",
-				s->keys),
-			NULL, refresh->snapshot, list_make1(changes));
-	}
-	if (s->overwrite != NIL && (t.overwrites > 0 || (t.fresh > 0 && s->deletes && strcmp(s->deletes, "close") == 0)))
-		result->counts.updated += overwrite(s, changes, refresh);
-	if (t.backfills > 0 && backfill != NIL)
-		result->counts.updated += amend(s, backfill, "d.strata_action = 'overwrite'", changes, &as_of, refresh);
-	if (t.fresh + t.version + t.returned + t.gone > 0)
-		result->counts.inserted += open_versions(s, changes, &as_of, refresh);
-	strata_rowset_free(changes);
+	strata_rowset_free(w.changes);
 }

@@ -457,9 +457,9 @@ infer_members(StrataModel *m, KeyLookup *k, const StrataRefresh *refresh, Strata
 	}
 	missing = strata_base_run_rowset(
 		"fact_inferred",
-		psprintf("SELECT q.*, b.last + row_number() OVER (ORDER BY %s) AS strata_surrogate\n"
+		psprintf("SELECT q.*, b.last + row_number() OVER (ORDER BY %s) AS strata_next\n"
 				 "  FROM (SELECT DISTINCT %s FROM %s AS q WHERE NOT EXISTS (SELECT 1 FROM %s AS d WHERE %s)%s) AS q\n"
-				 " CROSS JOIN (SELECT coalesce(max(surrogate), 0) AS last FROM %s) AS b",
+				 " CROSS JOIN (SELECT coalesce(max(strata_surrogate), 0) AS last FROM %s) AS b",
 				 layers_list(k->dimension_columns, "q", ", "), columns.data, m->query_view, k->dimension->label,
 				 on_key(k, "d"), present.data, s->keys),
 		NULL, refresh->snapshot, NIL);
@@ -467,15 +467,19 @@ infer_members(StrataModel *m, KeyLookup *k, const StrataRefresh *refresh, Strata
 	{
 		char *key = strata_base_join_quoted(k->dimension_columns, ", ");
 
+		/* a key that had a member since ever, and lost it, gets that one's surrogate key again */
+		strata_base_run(psprintf("INSERT INTO %s AS k (%s, valid_from, strata_surrogate, strata_inferred)"
+								 " SELECT %s, '-infinity', strata_next, true FROM fact_inferred"
+								 " ON CONFLICT (%s, valid_from) DO UPDATE SET strata_inferred = true",
+								 s->keys, key, key, key),
+						NULL, refresh->snapshot, list_make1(missing));
 		strata_base_run(
 			psprintf(
-				"INSERT INTO %s (%s, valid_from, surrogate, inferred) SELECT %s, '-infinity', strata_surrogate, true FROM fact_inferred",
-				s->keys, key, key),
-			NULL, refresh->snapshot, list_make1(missing));
-		strata_base_run(
-			psprintf(
-				"INSERT INTO %s (%s, %s, valid_from, is_current%s) SELECT strata_surrogate, %s, '-infinity', true%s FROM fact_inferred",
-				k->dimension->label, quote_identifier(k->surrogate), key, mark, key, mark[0] ? ", false" : ""),
+				"INSERT INTO %s (%s, %s, valid_from, is_current%s) SELECT k.strata_surrogate, %s, '-infinity', true%s"
+				"  FROM fact_inferred AS q JOIN %s AS k ON %s AND k.valid_from = '-infinity'",
+				k->dimension->label, quote_identifier(k->surrogate), key, mark,
+				layers_list(k->dimension_columns, "q", ", "), mark[0] ? ", false" : "", s->keys,
+				layers_equal(k->dimension->relid, k->dimension_columns, "k", "q")),
 			NULL, refresh->snapshot, list_make1(missing));
 		strata_registry_touch(k->dimension->id);
 		result->message =
@@ -591,4 +595,4 @@ strata_layers_also_written(const StrataModel *model)
 	return ids;
 }
 
-const LayerRoutine layers_fact = {validate, created, apply_references, refresh};
+const LayerRoutine layers_fact = {validate, created, NULL, apply_references, refresh};

@@ -50,6 +50,8 @@ typedef struct LayerRoutine
 	void (*validate)(Definition *def);
 	/* After the target exists: constraints, helper relations. NULL: nothing. As the owner. */
 	void (*created)(Definition *def);
+	/* Before an existing target is given its new columns. NULL: nothing. As the owner. */
+	void (*changing)(Definition *def);
 	/* After an existing target was given its new columns. NULL: nothing. As the owner. */
 	void (*changed)(Definition *def);
 	/* As the owner, under the run's snapshot. */
@@ -136,6 +138,10 @@ extern List *layers_without(const List *names, const List *unwanted);
 extern char *layers_rowset_columns(const StrataRowSet *set, const char *prefix);
 extern void layers_dimension_need_gist(void);
 extern void layers_dimension_check_change(Definition *def);
+extern void layers_dimension_changing(Definition *def);
+extern void layers_dimension_change_keys(Definition *def, const DimensionSpec *old);
+/* "EXCLUDE USING gist (...)": no two versions of a key overlap */
+extern char *layers_dimension_exclusion(const Definition *def, const List *key, Oid time_type);
 extern void layers_dimension_change_log(Definition *def, const DimensionSpec *old);
 extern DimensionSpec *layers_dimension_spec(StrataModel *model);
 extern void layers_dimension_refresh_runtime(DimensionSpec *spec, const StrataRefresh *refresh,
@@ -146,7 +152,8 @@ extern StrataRowSet *layers_dimension_extract(DimensionSpec *spec, const List *k
 											  StrataRefreshResult *result);
 extern void layers_dimension_guard(const DimensionSpec *spec, int64 gone, int64 current, const StrataRefresh *refresh);
 extern char *layers_list(const List *names, const char *prefix, const char *separator); /* p.a, p.b */
-extern char *layers_equal(const List *names, const char *a, const char *b);             /* a.x = b.x AND ... */
+/* a.x = b.x AND ..., each by the equality of its column in the relation */
+extern char *layers_equal(Oid relid, const List *names, const char *a, const char *b);
 /* "a.x IS DISTINCT FROM b.x OR ..." by value; "false" for none */
 extern char *layers_distinct(const StrataModel *model, const List *names, const char *a, const char *b);
 extern char *layers_image_differs(const List *names, const char *a, const char *b);

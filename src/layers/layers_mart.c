@@ -43,4 +43,4 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	layers_refresh_table(model, strata_option_texts(model->options, "key"), "key", refresh, result);
 }
 
-const LayerRoutine layers_mart = {validate, created, created, refresh};
+const LayerRoutine layers_mart = {validate, created, NULL, created, refresh};

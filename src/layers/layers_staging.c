@@ -446,4 +446,4 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	strata_rowset_free(rows);
 }
 
-const LayerRoutine layers_staging = {validate, created, created, refresh};
+const LayerRoutine layers_staging = {validate, created, NULL, created, refresh};

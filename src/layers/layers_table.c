@@ -38,15 +38,21 @@ layers_list(const List *names, const char *prefix, const char *separator)
 }
 
 char *
-layers_equal(const List *names, const char *a, const char *b)
+layers_equal(Oid relid, const List *names, const char *a, const char *b)
 {
 	StringInfoData buf;
 	ListCell *lc;
 
 	initStringInfo(&buf);
 	foreach (lc, names)
-		appendStringInfo(&buf, "%s%s.%s = %s.%s", foreach_current_index(lc) > 0 ? " AND " : "", a,
-						 quote_identifier(lfirst(lc)), b, quote_identifier(lfirst(lc)));
+	{
+		AttrNumber column = get_attnum(relid, lfirst(lc));
+
+		appendStringInfo(&buf, "%s%s.%s %s %s.%s", foreach_current_index(lc) > 0 ? " AND " : "", a,
+						 quote_identifier(lfirst(lc)),
+						 column == InvalidAttrNumber ? "=" : strata_base_equality(get_atttype(relid, column)), b,
+						 quote_identifier(lfirst(lc)));
+	}
 	return buf.data;
 }
 
