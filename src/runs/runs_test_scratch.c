@@ -566,7 +566,7 @@ fill_dimension(ScratchRelation *r, const StrataArgs *args)
 		strata_base_execute(psprintf("DELETE FROM %s", keys), NULL);
 		strata_base_execute(
 			psprintf(
-				"INSERT INTO %s (%s, valid_from, surrogate) SELECT %s, d.valid_from, d.%s FROM %s AS d WHERE d.%s <> 0",
+				"INSERT INTO %s (%s, valid_from, strata_surrogate) SELECT %s, d.valid_from, d.%s FROM %s AS d WHERE d.%s <> 0",
 				keys, column_list(key, ""), column_list(key, "d."), quote_identifier(surrogate), r->scratch,
 				quote_identifier(surrogate)),
 			NULL);
