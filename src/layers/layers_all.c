@@ -19,6 +19,29 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+static const Script *running = NULL; /* while a statement of it is attempted */
+static bool left_out = false;
+
+bool
+layers_is_pending(const char *label)
+{
+	for (int i = 0; running && i < running->n; i++)
+	{
+		const ScriptStatement *s = &running->statements[i];
+
+		if (s->defines && !s->done && s->about.schema &&
+			strcmp(strata_base_label(s->about.schema, s->about.name), label) == 0)
+			return true;
+	}
+	return false;
+}
+
+void
+layers_note_left_out(void)
+{
+	left_out = true;
+}
+
 /* ---- running one statement ---- */
 
 static void
@@ -86,7 +109,7 @@ may_pass_later(int sqlerrcode)
 
 /* In a subtransaction. False: it failed in a way that may pass, and s->error says how; any other error is raised. */
 static bool
-attempt(ScriptStatement *s)
+attempt(const Script *script, ScriptStatement *s)
 {
 	MemoryContext keep = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -96,11 +119,13 @@ attempt(ScriptStatement *s)
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(work);
 	layers_attempting = true;
+	running = script;
 	PG_TRY();
 	{
 		char *result = run_statement(s);
 
 		layers_attempting = false;
+		running = NULL;
 		s->result = MemoryContextStrdup(keep, result);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(keep);
@@ -109,6 +134,7 @@ attempt(ScriptStatement *s)
 	PG_CATCH();
 	{
 		layers_attempting = false;
+		running = NULL;
 		MemoryContextSwitchTo(keep);
 		error = CopyErrorData();
 		FlushErrorState();
@@ -175,6 +201,27 @@ raise_stuck(const Script *script)
 					errcontext("definition %d of the script, line %d: %s", s->number, s->line, s->title)));
 }
 
+/* What was left out for a definition to come must be there again. */
+static void
+require_definitions(void)
+{
+	StrataArgs args = {0};
+	StrataRows *rows;
+
+	strata_args_text(&args, LAYERS_AWAITING);
+	rows = strata_base_keeper_query(
+		"SELECT format('%I.%I', schema_name, relation_name) FROM strata_state.model AS m WHERE EXISTS ("
+		"  SELECT FROM pg_attribute WHERE attrelid = to_regclass(format('strata_state.m%s_query', m.id)) AND attname = $1)"
+		" ORDER BY 1",
+		&args);
+	if (rows->count > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("the script would break model %s", strata_rows_text(rows, 0, 1)),
+				 errdetail("It reads what another definition takes away, and its own definition stays as it was."),
+				 errhint("Change the definition of %s in the script too.", strata_rows_text(rows, 0, 1))));
+}
+
 void
 layers_define_all(FunctionCallInfo fcinfo, const char *text)
 {
@@ -185,6 +232,7 @@ layers_define_all(FunctionCallInfo fcinfo, const char *text)
 	int step = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
+	left_out = false;
 	script = layers_script_read(text);
 	order = layers_script_order(script);
 	left = script->n;
@@ -199,7 +247,7 @@ layers_define_all(FunctionCallInfo fcinfo, const char *text)
 			bool nulls[2] = {false, false};
 
 			CHECK_FOR_INTERRUPTS();
-			if (s->done || !attempt(s))
+			if (s->done || !attempt(script, s))
 				continue;
 			s->done = true;
 			left--;
@@ -210,4 +258,6 @@ layers_define_all(FunctionCallInfo fcinfo, const char *text)
 		if (left == before)
 			raise_stuck(script);
 	}
+	if (left_out)
+		require_definitions();
 }

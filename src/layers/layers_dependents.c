@@ -11,12 +11,14 @@
 #include "catalog/namespace.h"
 #include "commands/view.h"
 #include "layers/layers_internal.h"
+#include "layers/layers_script.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "parser/parser.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
 #include "utils/ruleutils.h"
 
 typedef struct Suspended
@@ -231,6 +233,64 @@ has_column(const char *label, const char *column)
 							0, 1);
 }
 
+static void
+resume(const Suspended *s)
+{
+	StrataIdentity saved;
+	ListCell *st;
+
+	/* the changed relation itself was made by the caller; its options, grants and comments come back here */
+	if (!s->self)
+		layers_store_view(s->label, s->query, s->owner);
+	strata_base_enter_keeper(&saved);
+	foreach (st, s->statements)
+	{
+		char *column = list_nth(s->columns, foreach_current_index(st));
+
+		/* a column that the change took away took its grants and comment along */
+		if (!(s->self && column && !has_column(s->label, column)))
+			strata_base_execute(lfirst(st), NULL);
+	}
+	strata_base_leave(&saved);
+}
+
+/*
+ * A definition that the same script is about to replace comes back if it can. If not, a view without meaning holds its
+ * place: it says whose the model is.
+ */
+static void
+resume_or_leave_out(const Suspended *s)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		resume(s);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION)
+			ReThrowError(edata);
+		layers_store_view(s->label, "SELECT NULL::text AS " LAYERS_AWAITING, s->owner);
+		layers_note_left_out();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+}
+
 void
 layers_resume_dependents(List *suspended, const char *label)
 {
@@ -240,25 +300,16 @@ layers_resume_dependents(List *suspended, const char *label)
 	foreach (lc, suspended)
 	{
 		Suspended *s = lfirst(lc);
-		ListCell *st;
 
+		/* a staging model kept as a view is more than its definition: it may not be away */
+		if (!s->self && strcmp(s->label, s->model) != 0 && layers_is_pending(s->model))
+		{
+			resume_or_leave_out(s);
+			continue;
+		}
 		PG_TRY();
 		{
-			StrataIdentity saved;
-
-			/* the changed relation itself was made by the caller; its options, grants and comments come back here */
-			if (!s->self)
-				layers_store_view(s->label, s->query, s->owner);
-			strata_base_enter_keeper(&saved);
-			foreach (st, s->statements)
-			{
-				char *column = list_nth(s->columns, foreach_current_index(st));
-
-				/* a column that the change took away took its grants and comment along */
-				if (!(s->self && column && !has_column(s->label, column)))
-					strata_base_execute(lfirst(st), NULL);
-			}
-			strata_base_leave(&saved);
+			resume(s);
 		}
 		PG_CATCH();
 		{

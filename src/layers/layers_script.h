@@ -22,6 +22,10 @@ typedef struct StrataSource
 
 /* define_all is trying out an order: an error may be followed by another attempt. */
 extern bool layers_attempting;
+/* A model that define_all is still to define: its present definition may break meanwhile, and is then left out. Its hidden view has one column. */
+#define LAYERS_AWAITING "strata_awaiting_definition"
+extern bool layers_is_pending(const char *label);
+extern void layers_note_left_out(void);
 
 extern char *layers_define_source(const StrataSource *source);
 extern char *layers_drop_source(const char *name);

@@ -71,6 +71,19 @@ SELECT outcome($$
 SELECT strata.define_mart('marts.a', 'SELECT src.total() AS t');
 SELECT strata.define_mart('marts."B.b"', 'SELECT t FROM marts.a');
 $$);
+-- a column is renamed, and every reader follows in the same script; alone, it would break them
+SELECT outcome($$
+SELECT strata.define_mart('marts.a', 'SELECT src.total() AS total');
+$$);
+SELECT outcome($$
+SELECT strata.define_mart('marts."B.b"', 'SELECT total AS t FROM marts.a');
+SELECT strata.define_mart('marts.a', 'SELECT src.total() AS total');
+$$);
+SELECT outcome($$
+SELECT strata.define_mart('marts."B.b"', 'SELECT tt AS t FROM marts.a');
+SELECT strata.define_mart('marts.a', 'SELECT src.total() AS t');
+$$);
+SELECT count(*) FROM strata.refresh('marts.a marts."B.b"');
 -- drops are in the script too, in the order of the text
 SELECT outcome($$
 SELECT strata.drop_check('marts.par_ville', 'not_null_ville');
