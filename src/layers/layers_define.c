@@ -63,15 +63,16 @@ open_name(const StrataDefine *define, StrataName *name)
 		name->schema = get_namespace_name(linitial_oid(path));
 	}
 	schema = get_namespace_oid(name->schema, true);
+	if (strcmp(name->schema, "strata") == 0 || strcmp(name->schema, "strata_state") == 0 ||
+		strcmp(name->schema, "information_schema") == 0 || strncmp(name->schema, "pg_", 3) == 0 ||
+		(OidIsValid(schema) && isTempNamespace(schema)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_SCHEMA_NAME), errmsg("a model cannot stand in schema \"%s\"", name->schema),
+				 errdetail("It is not for relations of users."), errhint("Use a schema of your own.")));
 	if (!OidIsValid(schema))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_SCHEMA),
 						errmsg("schema \"%s\" of model %s does not exist", name->schema, define->name),
 						errhint("CREATE SCHEMA %s;", quote_identifier(name->schema))));
-	if (strcmp(name->schema, "strata") == 0 || strcmp(name->schema, "strata_state") == 0 || isTempNamespace(schema) ||
-		IsCatalogNamespace(schema))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_SCHEMA_NAME), errmsg("a model cannot stand in schema \"%s\"", name->schema),
-				 errhint("Use a schema of your own.")));
 	old = strata_registry_find(name->schema, name->name);
 	if (old != NULL)
 	{
@@ -267,6 +268,7 @@ check_column_comments(const Definition *def)
 	if (!JB_ROOT_IS_OBJECT(def->model->column_comments))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("columns of model %s must be a JSON object", def->model->label),
+						errdetail("It is %s.", JsonbToCString(NULL, &def->model->column_comments->root, 100)),
 						errhint("Write it as {\"column\": \"its description\"}.")));
 	foreach (lc, strata_option_names(def->model->column_comments))
 	{
@@ -274,7 +276,16 @@ check_column_comments(const Definition *def)
 		char *hint;
 
 		if (strata_base_list_has(known, name))
+		{
+			JsonbValue *text = strata_option(def->model->column_comments, name);
+
+			if (text != NULL && text->type != jbvString)
+				ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+								errmsg("columns: the description of \"%s\" in model %s is not a string", name,
+									   def->model->label),
+								errhint("Write it as {\"column\": \"its description\"}.")));
 			continue;
+		}
 		hint = strata_base_suggestion(name, known);
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),

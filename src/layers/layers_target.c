@@ -87,7 +87,8 @@ layers_require_columns(const Definition *def, const List *names, const char *opt
 
 		if (strata_base_list_has(seen, name))
 			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_COLUMN),
-							errmsg("%s of model %s names column \"%s\" twice", option, def->model->label, name)));
+							errmsg("%s of model %s names column \"%s\" twice", option, def->model->label, name),
+							errhint("Name it once.")));
 		seen = lappend(seen, name);
 		if (!strata_base_list_has(known, name))
 		{

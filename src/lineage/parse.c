@@ -4,15 +4,19 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "catalog/heap.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "common/keywords.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
 #include "parser/parse_node.h"
 #include "parser/parser.h"
+#include "parser/scanner.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -79,6 +83,53 @@ skip_blanks(const char *text, int location)
 	while (location >= 0 && text[location] != '\0' && strchr(" \t\r\n\f\v;", text[location]) != NULL)
 		location++;
 	return location;
+}
+
+/* The first token of the core grammar, as PL/pgSQL's own grammar relies on, too. */
+#define CORE_IDENT 258
+
+/* Bytes of the identifier that begins here, as written: quotes do not count, a doubled one counts once. */
+static int
+written_length(const char *at)
+{
+	int length = 0;
+
+	if (*at == '"')
+	{
+		for (at++; *at != '\0' && !(at[0] == '"' && at[1] != '"'); at += *at == '"' ? 2 : 1)
+			length++;
+		return length;
+	}
+	while (IS_HIGHBIT_SET(at[length]) || isalnum((unsigned char) at[length]) || at[length] == '_' || at[length] == '$')
+		length++;
+	return length;
+}
+
+/* PostgreSQL cuts identifiers that are too long, with a notice: two names could become one. */
+static void
+refuse_long_names(const ParseText *parse)
+{
+	core_yyscan_t scanner;
+	core_yy_extra_type extra;
+	core_YYSTYPE value;
+	YYLTYPE location;
+	int token;
+
+	if (strlen(parse->text) < NAMEDATALEN)
+		return;
+	scanner = scanner_init(parse->text, &extra, &ScanKeywords, ScanKeywordTokens);
+	while ((token = core_yylex(&value, &location, scanner)) != 0)
+	{
+		int length = token == CORE_IDENT ? written_length(parse->text + location) : 0;
+
+		if (length >= NAMEDATALEN)
+			ereport(ERROR,
+					(errcode(ERRCODE_NAME_TOO_LONG), errmsg("a name in %s is too long", parse->what),
+					 errdetail("It has %d bytes, of which PostgreSQL keeps \"%s\".", length, value.str),
+					 errhint("Choose a name of at most %d bytes; names are never cut silently.", NAMEDATALEN - 1),
+					 text_errposition(parse, location)));
+	}
+	scanner_finish(scanner);
 }
 
 static void
@@ -278,6 +329,7 @@ strata_lineage_parse(const char *query_text, const char *what)
 	Query *query;
 
 	error_context_stack = &callback;
+	refuse_long_names(&parse);
 	statements = raw_parser(query_text, RAW_PARSE_DEFAULT);
 	check_statement(&parse, statements);
 	query = parse_analyze_withcb(linitial_node(RawStmt, statements), query_text, set_up_parser, &parse, NULL);
