@@ -8,7 +8,7 @@ CREATE TABLE strata_state.check_definition (
     columns         text[] NOT NULL DEFAULT '{}',
     options         jsonb NOT NULL DEFAULT '{}',    -- as the user wrote them
     resolved        jsonb NOT NULL DEFAULT '{}',    -- expressions and query with every name qualified: what runs
-    severity        text NOT NULL CHECK (severity IN ('error', 'warn')),
+    severity        text NOT NULL CHECK (severity OPERATOR(pg_catalog.=) ANY (ARRAY['error', 'warn'])),
     warn_above      bigint NOT NULL,
     error_above     bigint NOT NULL,
     sample_rows     integer NOT NULL,
@@ -27,7 +27,7 @@ CREATE TABLE strata_state.check_result (
     name            text NOT NULL,
     kind            text NOT NULL,
     severity        text NOT NULL,
-    status          text NOT NULL CHECK (status IN ('passed', 'warned', 'failed', 'error', 'skipped')),
+    status          text NOT NULL CHECK (status OPERATOR(pg_catalog.=) ANY (ARRAY['passed', 'warned', 'failed', 'error', 'skipped'])),
     failures        bigint,
     rows            bigint,
     sample          jsonb,

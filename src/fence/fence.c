@@ -15,6 +15,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "base/compat.h"
@@ -32,10 +33,42 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-XLogRecPtr
-strata_fence_position(void)
+/* Numbers from the first one the snapshot does not know to the last one given out: are they all our own? */
+static bool
+only_ours_since(Snapshot snapshot)
 {
-	return GetXLogInsertRecPtr();
+	TransactionId next = XidFromFullTransactionId(ReadNextFullTransactionId());
+	TransactionId xid = snapshot->xmax;
+
+	for (int n = 0; xid != next; n++)
+	{
+		if (n > 1000 || !TransactionIdIsCurrentTransactionId(xid))
+			return false;
+		TransactionIdAdvance(xid);
+	}
+	return true;
+}
+
+StrataFencePosition
+strata_fence_before_snapshot(void)
+{
+	StrataFencePosition position = {InvalidXLogRecPtr, false};
+
+	/* our own number first: those given out afterwards belong to somebody else */
+	(void) GetCurrentTransactionId();
+	position.lsn = GetXLogInsertRecPtr();
+	return position;
+}
+
+/*
+ * A transaction that was open then may have written before the position and be seen by no snapshot yet. The snapshot lists the
+ * open ones below its xmax, which is only the end of what has *ended*: those above it are told by the numbers given out.
+ */
+void
+strata_fence_after_snapshot(StrataFencePosition *position, Snapshot snapshot)
+{
+	position->closed = snapshot->xcnt == 0 && snapshot->subxcnt == 0 && !snapshot->suboverflowed &&
+					   !IsolationUsesXactSnapshot() && only_ours_since(snapshot);
 }
 
 static void
@@ -143,19 +176,17 @@ add_inputs(StrataFence *fence, StringInfo inputs, const StrataModel *model, Snap
 }
 
 StrataFence *
-strata_fence_take(const StrataModel *model, Snapshot snapshot, XLogRecPtr lsn)
+strata_fence_take(const StrataModel *model, Snapshot snapshot, StrataFencePosition position)
 {
 	StrataFence *fence = palloc0(sizeof(StrataFence));
 	StringInfoData inputs;
 	List *seen = NIL;
 
 	fence->known = true;
-	fence->lsn = lsn;
+	fence->position = position;
 	initStringInfo(&inputs);
 	/* log positions and file numbers mean something in this cluster and database only */
 	appendStringInfo(&inputs, UINT64_FORMAT " %u v%d", GetSystemIdentifier(), MyDatabaseId, model->version);
-	fence->closed =
-		snapshot->xcnt == 0 && snapshot->subxcnt == 0 && !snapshot->suboverflowed && !IsolationUsesXactSnapshot();
 	add_inputs(fence, &inputs, model, snapshot, &seen);
 	fence->inputs = inputs.data;
 	return fence;
@@ -211,13 +242,37 @@ strata_fence_holds(const StrataModel *model, const StrataFence *now)
 	return true;
 }
 
+/*
+ * Reading a table that was just updated prunes its pages, which stamps them: the next look would be a false alarm. When no
+ * transaction number was given out since the snapshot, and none was open then, nobody but us can have stamped a page,
+ * so the fence may stand at the log's present end. The end is read before the number: what is written by a number given out
+ * in between lies after it. Triggers on the target could have us write to what the model reads: then it stays where it was.
+ */
+static XLogRecPtr
+settle(const StrataModel *model, const StrataFence *fence, Snapshot snapshot)
+{
+	XLogRecPtr end = GetXLogInsertRecPtr();
+	Relation target;
+	bool triggers;
+
+	if (!only_ours_since(snapshot))
+		return fence->position.lsn;
+	target = table_open(model->relid, AccessShareLock);
+	triggers = target->rd_rules != NULL;
+	for (int i = 0; target->trigdesc && i < target->trigdesc->numtriggers; i++)
+		triggers = triggers || !target->trigdesc->triggers[i].tgisinternal;
+	table_close(target, NoLock);
+	return triggers ? fence->position.lsn : end;
+}
+
 void
-strata_fence_store(const StrataModel *model, const StrataFence *fence)
+strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot snapshot)
 {
 	StrataArgs args = {0};
+	bool kept = fence->known && fence->position.closed;
 
 	strata_args_int4(&args, model->id);
-	strata_args_text(&args, fence->known && fence->closed ? fence->inputs : NULL);
-	strata_args_datum(&args, LSNOID, LSNGetDatum(fence->lsn), !fence->known || !fence->closed);
+	strata_args_text(&args, kept ? fence->inputs : NULL);
+	strata_args_datum(&args, LSNOID, LSNGetDatum(kept ? settle(model, fence, snapshot) : InvalidXLogRecPtr), !kept);
 	strata_base_keeper_execute("UPDATE strata_state.model SET fence_inputs = $2, fence_lsn = $3 WHERE id = $1", &args);
 }

@@ -8,25 +8,32 @@
 #include "nodes/parsenodes.h"
 #include "registry/registry.h"
 
+/* Where a run stands in the log. */
+typedef struct StrataFencePosition
+{
+	XLogRecPtr lsn;
+	bool closed; /* no other transaction was open when the snapshot was taken: fences may be stored */
+} StrataFencePosition;
+
 typedef struct StrataFence
 {
-	bool known;      /* false: something it reads cannot be watched; never unchanged */
-	bool closed;     /* no other transaction was open when the snapshot was taken: it may be stored */
-	char *inputs;    /* what it reads, in its present state, as text */
-	XLogRecPtr lsn;  /* what is written after this was not seen */
+	bool known;   /* false: something it reads cannot be watched; never unchanged */
+	char *inputs; /* what it reads, in its present state, as text */
+	StrataFencePosition position;
 	List *relations; /* Oid: the tables whose pages tell */
 	const char *why; /* when not known: what cannot be watched */
 } StrataFence;
 
-/* The position in the log; to be taken before the snapshot of the run. */
-extern XLogRecPtr strata_fence_position(void);
+/* Before the snapshot of the run is taken, and right after. */
+extern StrataFencePosition strata_fence_before_snapshot(void);
+extern void strata_fence_after_snapshot(StrataFencePosition *position, Snapshot snapshot);
 /* Whether the result of the query depends on nothing but the rows it reads. */
 extern bool strata_fence_is_deterministic(Query *query);
 /* The inputs of a model as the snapshot sees them. */
-extern StrataFence *strata_fence_take(const StrataModel *model, Snapshot snapshot, XLogRecPtr lsn);
+extern StrataFence *strata_fence_take(const StrataModel *model, Snapshot snapshot, StrataFencePosition position);
 /* Whether the fence stored at the last refresh still stands. */
 extern bool strata_fence_holds(const StrataModel *model, const StrataFence *now);
 /* To be seen by the next refresh. A fence that is not known is stored as such. */
-extern void strata_fence_store(const StrataModel *model, const StrataFence *fence);
+extern void strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot snapshot);
 
 #endif /* STRATA_FENCE_H */

@@ -137,7 +137,7 @@ run_step(Run *run, RunStep *step)
 		strata_layers_refresh(model, &refresh, &step->result);
 		if (c->inserted + c->updated + c->deleted > 0 || c->swapped || step->result.adapted)
 			strata_registry_touch(model->id);
-		strata_fence_store(model, strata_fence_take(model, run->snapshot, run->position));
+		strata_fence_store(model, strata_fence_take(model, run->snapshot, run->position), run->snapshot);
 	}
 	error_context_stack = context.previous;
 	step->ms = elapsed_ms(start);
@@ -238,9 +238,10 @@ runs_execute(const RunRequest *request, Run *run)
 	if (run->request.as_of == 0)
 		run->request.as_of = GetCurrentTimestamp();
 	/* in this order: what the fences of this run rest on */
-	run->position = strata_fence_position();
+	run->position = strata_fence_before_snapshot();
 	CommandCounterIncrement();
 	run->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	strata_fence_after_snapshot(&run->position, run->snapshot);
 	foreach (lc, plan)
 	{
 		RunStep *step = palloc0(sizeof(RunStep));

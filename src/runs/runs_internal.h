@@ -31,7 +31,7 @@ typedef struct RunStep
 typedef struct Run
 {
 	RunRequest request;
-	XLogRecPtr position; /* of the log, before the snapshot */
+	StrataFencePosition position; /* in the log, before the snapshot */
 	Snapshot snapshot;
 	List *planned;     /* StrataPlanStep *: what was to be done */
 	List *steps;       /* RunStep *: what was begun */
