@@ -39,6 +39,8 @@ typedef struct StrataSettings
 extern Oid strata_base_keeper(void);
 extern void strata_base_enter_keeper(StrataIdentity *saved);
 extern void strata_base_enter_owner(Oid role, const StrataSettings *settings, StrataIdentity *saved);
+/* A setting, until the identity that was entered is left. */
+extern void strata_base_pin(const char *name, const char *value);
 extern void strata_base_leave(const StrataIdentity *saved);
 extern StrataSettings strata_base_current_settings(void);
 

@@ -17,8 +17,8 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-static void
-pin(const char *name, const char *value)
+void
+strata_base_pin(const char *name, const char *value)
 {
 	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
@@ -43,7 +43,7 @@ enter(Oid role, int add_context, StrataIdentity *saved)
 	GetUserIdAndSecContext(&saved->userid, &saved->sec_context);
 	SetUserIdAndSecContext(role, saved->sec_context | add_context);
 	saved->guc_level = NewGUCNestLevel();
-	pin("search_path", "pg_catalog, pg_temp");
+	strata_base_pin("search_path", "pg_catalog, pg_temp");
 }
 
 void
@@ -57,13 +57,13 @@ strata_base_enter_owner(Oid role, const StrataSettings *settings, StrataIdentity
 {
 	enter(role, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION, saved);
 	/* off, it would raise an error instead of applying the policies */
-	pin("row_security", "on");
+	strata_base_pin("row_security", "on");
 	if (settings && settings->time_zone)
-		pin("TimeZone", settings->time_zone);
+		strata_base_pin("TimeZone", settings->time_zone);
 	if (settings && settings->date_style)
-		pin("DateStyle", settings->date_style);
+		strata_base_pin("DateStyle", settings->date_style);
 	if (settings && settings->interval_style)
-		pin("IntervalStyle", settings->interval_style);
+		strata_base_pin("IntervalStyle", settings->interval_style);
 }
 
 void

@@ -255,7 +255,12 @@ keeper_execute(const char *sql, const StrataArgs *args, bool keep, uint64 *proce
 	plan = kept_plan(sql, args);
 	if (plan)
 	{
-		int code = SPI_execute_plan(plan, (Datum *) args->values, args->nulls, false, 0);
+		int code;
+
+		/* a plan made while a table is small is kept: it must not be one that reads the whole table */
+		strata_base_pin("enable_seqscan", "off");
+		strata_base_pin("jit", "off");
+		code = SPI_execute_plan(plan, (Datum *) args->values, args->nulls, false, 0);
 
 		if (code < 0)
 			elog(ERROR, "statement failed: %s: %s", SPI_result_code_string(code), sql);

@@ -19,6 +19,8 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
+#define MAX_BATCH 64
+
 static const Script *running = NULL; /* while a statement of it is attempted */
 static bool left_out = false;
 
@@ -107,29 +109,46 @@ may_pass_later(int sqlerrcode)
 		   ERRCODE_TO_CATEGORY(sqlerrcode) == ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION;
 }
 
-/* In a subtransaction. False: it failed in a way that may pass, and s->error says how; any other error is raised. */
-static bool
-attempt(const Script *script, ScriptStatement *s)
+/* In the order given. The memory of each goes when it is done. */
+static void
+run_batch(ScriptStatement **batch, int n, volatile int *at, MemoryContext keep)
+{
+	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "definition of a script", ALLOCSET_DEFAULT_SIZES);
+
+	for (*at = 0; *at < n; (*at)++)
+	{
+		ScriptStatement *s = batch[*at];
+
+		CHECK_FOR_INTERRUPTS();
+		MemoryContextSwitchTo(work);
+		s->result = MemoryContextStrdup(keep, run_statement(s));
+		s->done = true;
+		MemoryContextReset(work);
+	}
+	MemoryContextDelete(work);
+}
+
+/*
+ * Several statements in one subtransaction: what ends a subtransaction costs more the more the transaction has done. -1: all are
+ * done. Else none is: the one of that index failed in a way that may pass, and its error says how; any other error is raised.
+ */
+static int
+attempt(const Script *script, ScriptStatement **batch, int n)
 {
 	MemoryContext keep = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	MemoryContext work = AllocSetContextCreate(keep, "definition of a script", ALLOCSET_DEFAULT_SIZES);
 	ErrorData *volatile error = NULL;
+	volatile int at = 0;
 
 	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(work);
 	layers_attempting = true;
 	running = script;
 	PG_TRY();
 	{
-		char *result = run_statement(s);
-
+		run_batch(batch, n, &at, keep);
 		layers_attempting = false;
 		running = NULL;
-		s->result = MemoryContextStrdup(keep, result);
 		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(keep);
-		CurrentResourceOwner = owner;
 	}
 	PG_CATCH();
 	{
@@ -139,15 +158,57 @@ attempt(const Script *script, ScriptStatement *s)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(keep);
-		CurrentResourceOwner = owner;
 	}
 	PG_END_TRY();
-	MemoryContextDelete(work);
-	s->error = error;
-	if (error && !may_pass_later(error->sqlerrcode))
+	MemoryContextSwitchTo(keep);
+	CurrentResourceOwner = owner;
+	if (error == NULL)
+		return -1;
+	for (int i = 0; i < n; i++)
+		batch[i]->done = false;
+	batch[at]->error = error;
+	if (!may_pass_later(error->sqlerrcode))
 		ReThrowError(error);
-	return error == NULL;
+	return at;
+}
+
+/* Every statement that is left, once; their results in the order in which they were done. Number of those done. */
+static int
+attempt_all(const Script *script, const int *order, ReturnSetInfo *set, int step)
+{
+	ScriptStatement **pending = palloc(sizeof(ScriptStatement *) * script->n);
+	int n = 0;
+	int size = MAX_BATCH;
+	int i = 0;
+
+	for (int k = 0; k < script->n; k++)
+		if (!script->statements[order[k]].done)
+			pending[n++] = &script->statements[order[k]];
+	while (i < n)
+	{
+		int length = Min(size, n - i);
+		int failed = attempt(script, pending + i, length);
+
+		if (failed >= 0)
+		{
+			/* those before it once more, without it */
+			memmove(pending + i + failed, pending + i + failed + 1, sizeof(ScriptStatement *) * (n - i - failed - 1));
+			n--;
+			size = Max(1, failed);
+			continue;
+		}
+		for (int k = i; k < i + length; k++)
+		{
+			Datum values[2] = {Int32GetDatum(step + k + 1), CStringGetTextDatum(pending[k]->result)};
+			bool nulls[2] = {false, false};
+
+			tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
+		}
+		i += length;
+		size = Min(MAX_BATCH, size * 2);
+	}
+	pfree(pending);
+	return n;
 }
 
 /* ---- what is left when nothing moves ---- */
@@ -228,35 +289,19 @@ layers_define_all(FunctionCallInfo fcinfo, const char *text)
 	ReturnSetInfo *set = (ReturnSetInfo *) fcinfo->resultinfo;
 	Script *script;
 	int *order;
-	int left;
 	int step = 0;
 
 	InitMaterializedSRF(fcinfo, 0);
 	left_out = false;
 	script = layers_script_read(text);
 	order = layers_script_order(script);
-	left = script->n;
-	while (left > 0)
+	while (step < script->n)
 	{
-		int before = left;
+		int done = attempt_all(script, order, set, step);
 
-		for (int i = 0; i < script->n; i++)
-		{
-			ScriptStatement *s = &script->statements[order[i]];
-			Datum values[2];
-			bool nulls[2] = {false, false};
-
-			CHECK_FOR_INTERRUPTS();
-			if (s->done || !attempt(script, s))
-				continue;
-			s->done = true;
-			left--;
-			values[0] = Int32GetDatum(++step);
-			values[1] = CStringGetTextDatum(s->result);
-			tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
-		}
-		if (left == before)
+		if (done == 0)
 			raise_stuck(script);
+		step += done;
 	}
 	if (left_out)
 		require_definitions();
