@@ -141,7 +141,8 @@ layers_drop_source(const char *text)
 	Oid schema;
 
 	if (text == NULL)
-		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("name is NULL")));
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("name is NULL"),
+						errhint("SELECT strata.drop_source('schema.table');")));
 	name = strata_base_parse_name(text, "name");
 	if (name.schema == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_NAME), errmsg("name: \"%s\" names no schema", text),

@@ -119,7 +119,8 @@ strata_define_date_dimension(PG_FUNCTION_ARGS)
 	d.name = text_arg(fcinfo, 0);
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a date dimension needs start_date and end_date")));
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a date dimension needs start_date and end_date"),
+				 errhint("SELECT strata.define_date_dimension('schema.name', '2020-01-01', '2030-12-31');")));
 	first = PG_GETARG_DATEADT(1);
 	last = PG_GETARG_DATEADT(2);
 	if (DATE_NOT_FINITE(first) || DATE_NOT_FINITE(last) || first > last || last - first > 400 * 366)

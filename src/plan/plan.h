@@ -30,6 +30,8 @@ extern List *strata_plan_select(const char *models, const char *exclude);
 extern List *strata_plan_select_owned(const char *models, const char *exclude);
 /* What a refresh of strata_plan_select_owned would do: StrataPlanStep *. */
 extern List *strata_plan_make(const char *models, const char *exclude, bool full_rebuild);
+/* The same once more, as after waiting for locks: what chooses nothing has been said. */
+extern List *strata_plan_make_again(const char *models, const char *exclude, bool full_rebuild);
 /*
  * The cycle that a model with these dependencies would close, as labels, each reading the next, the first again at the
  * end; NIL when there is none. Of model only schema and name are read: it need not be registered.

@@ -23,6 +23,7 @@ typedef struct StrataGraph
 	int n;
 	StrataNode *nodes;
 	int *by_name; /* nodes sorted by schema, name */
+	bool quiet;   /* what chooses nothing is no notice */
 } StrataGraph;
 
 extern StrataGraph *strata_plan_graph(List *models);

@@ -187,8 +187,11 @@ unknown_word(const Reader *r, const char *at, const char *what, const char *word
 static void
 notice_nothing(const Reader *r, const char *start, const char *word, const List *candidates)
 {
-	char *hint = strata_base_suggestion(word, candidates);
+	char *hint;
 
+	if (r->graph->quiet)
+		return;
+	hint = strata_base_suggestion(word, candidates);
 	ereport(NOTICE, (errmsg("%s: \"%s\" matches no model", r->argument, pnstrdup(start, r->p - start)),
 					 hint ? errhint("%s", hint) : 0));
 }

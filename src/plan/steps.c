@@ -207,16 +207,19 @@ decide(const StrataGraph *graph, int at, const bool *chosen, bool full_rebuild, 
 								some_names(in.unbuilt));
 }
 
-List *
-strata_plan_make(const char *models, const char *exclude, bool full_rebuild)
+static List *
+make_plan(const char *models, const char *exclude, bool full_rebuild, bool quiet)
 {
 	StrataGraph *graph = strata_plan_load_graph();
-	bool *chosen = strata_plan_choose(graph, models, exclude, true);
+	bool *chosen;
 	int *order = palloc(sizeof(int) * Max(1, graph->n));
 	int *levels = palloc(sizeof(int) * Max(1, graph->n));
-	int n = strata_plan_sort(graph, chosen, order, levels);
+	int n;
 	List *steps = NIL;
 
+	graph->quiet = quiet;
+	chosen = strata_plan_choose(graph, models, exclude, true);
+	n = strata_plan_sort(graph, chosen, order, levels);
 	for (int i = 0; i < n; i++)
 	{
 		StrataPlanStep *step = palloc0(sizeof(StrataPlanStep));
@@ -229,6 +232,18 @@ strata_plan_make(const char *models, const char *exclude, bool full_rebuild)
 		steps = lappend(steps, step);
 	}
 	return steps;
+}
+
+List *
+strata_plan_make(const char *models, const char *exclude, bool full_rebuild)
+{
+	return make_plan(models, exclude, full_rebuild, false);
+}
+
+List *
+strata_plan_make_again(const char *models, const char *exclude, bool full_rebuild)
+{
+	return make_plan(models, exclude, full_rebuild, true);
 }
 
 static List *

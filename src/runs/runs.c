@@ -231,7 +231,7 @@ runs_execute(const RunRequest *request, Run *run)
 		strata_registry_require_owner(((StrataPlanStep *) lfirst(lc))->model, "refresh");
 	lock_models(plan, request->wait);
 	/* what was waited for may have changed definitions: choose again, now that they stand still */
-	plan = strata_plan_make(request->models, request->exclude, request->full_rebuild);
+	plan = strata_plan_make_again(request->models, request->exclude, request->full_rebuild);
 	run->planned = plan;
 	require_built(plan);
 	/* after the locks, so that run times of one model follow each other */

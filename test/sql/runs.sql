@@ -17,6 +17,11 @@ INSERT INTO runs_raw.sale VALUES (1, 1, '2026-01-02', 5), (2, 2, '2026-01-03', 1
 SELECT * FROM strata.plan('schema:runs_dw');
 SELECT * FROM strata.refresh('schema:runs_dw');
 
+-- a pattern may match nothing: that is said, once
+SET client_min_messages = notice;
+SELECT * FROM strata.refresh('tag:nothing');
+SET client_min_messages = warning;
+
 SELECT strata.define_staging('runs_dw.stg_sale', $$ SELECT id AS sale_id, item AS item_id, day, qty FROM runs_raw.sale $$);
 SELECT strata.define_dimension('runs_dw.dim_item', $$ SELECT id AS item_id, label, kind FROM runs_raw.item $$, key => '{item_id}', history => '{kind}');
 SELECT strata.define_fact('runs_dw.fact_sale', $$ SELECT sale_id, item_id, day, qty FROM runs_dw.stg_sale $$, grain => '{sale_id}',
