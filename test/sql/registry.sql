@@ -48,6 +48,24 @@ SELECT * FROM strata.lineage WHERE model LIKE 'reg.%' ORDER BY model, "column", 
 SELECT source, read_by FROM strata.sources WHERE source = 'reg_raw.customer';
 SELECT model, status FROM strata.refresh('schema:reg');
 
+-- words only: nothing is left for the next refresh
+SELECT strata.define_mart('reg.by_city', $$ SELECT d.city, sum(f.visits) AS visits FROM reg.fact_visit f JOIN reg.dim_customer d USING (customer_key)
+  WHERE d.name <> 'x' GROUP BY d.city $$, key => '{city}', description => 'Visits by city', tags => '{new}');
+SELECT obj_description('reg.by_city'::regclass);
+TABLE state_of ORDER BY model;
+SELECT action FROM strata.plan('reg.by_city');
+-- the query: a change, until it is refreshed
+SELECT strata.define_mart('reg.by_city', $$ SELECT d.city, sum(f.visits) AS visits FROM reg.fact_visit f JOIN reg.dim_customer d USING (customer_key)
+  GROUP BY d.city $$, key => '{city}', description => 'Visits by city', tags => '{new}');
+SELECT state, version FROM state_of WHERE model = 'reg.by_city';
+-- words changed meanwhile do not hide it
+SELECT strata.define_mart('reg.by_city', $$ SELECT d.city, sum(f.visits) AS visits FROM reg.fact_visit f JOIN reg.dim_customer d USING (customer_key)
+  GROUP BY d.city $$, key => '{city}', description => 'Visits', tags => '{new}');
+SELECT state, version FROM state_of WHERE model = 'reg.by_city';
+SELECT action, reason FROM strata.plan('reg.by_city');
+SELECT model, status FROM strata.refresh('reg.by_city');
+SELECT state, version FROM state_of WHERE model = 'reg.by_city';
+
 -- COMMENT ON is the description, both ways
 COMMENT ON TABLE reg.by_city IS 'said by COMMENT ON';
 COMMENT ON COLUMN reg.by_city.visits IS 'how often';
@@ -55,7 +73,7 @@ SELECT description FROM state_of WHERE model = 'reg.by_city';
 SELECT "column", description FROM strata.columns WHERE model IN ('reg.by_city', 'reg.dim_customer') AND description IS NOT NULL ORDER BY 1;
 -- the same definition again leaves it; another description replaces it
 SELECT strata.define_mart('reg.by_city', $$ SELECT d.city, sum(f.visits) AS visits FROM reg.fact_visit f JOIN reg.dim_customer d USING (customer_key)
-  WHERE d.name <> 'x' GROUP BY d.city $$, key => '{city}');
+  GROUP BY d.city $$, key => '{city}', description => 'Visits', tags => '{new}');
 SELECT description FROM state_of WHERE model = 'reg.by_city';
 SELECT strata.define_mart('reg.by_city', $$ SELECT d.city, sum(f.visits) AS visits FROM reg.fact_visit f JOIN reg.dim_customer d USING (customer_key)
   GROUP BY d.city $$, key => '{city}', description => 'by definition', columns => '{"visits": "number of visits"}');
