@@ -9,6 +9,7 @@
 #include "layers/layers_date.h"
 #include "utils/builtins.h"
 #include "utils/date.h"
+#include "utils/datetime.h"
 
 static const StrataOption options[] = {
 	{"start_date", STRATA_OPTION_TEXT},       {"end_date", STRATA_OPTION_TEXT},   {"locale", STRATA_OPTION_TEXT},
@@ -22,12 +23,31 @@ static const char *const months_en =
 static const char *const days_fr = "{lundi,mardi,mercredi,jeudi,vendredi,samedi,dimanche}";
 static const char *const days_en = "{Monday,Tuesday,Wednesday,Thursday,Friday,Saturday,Sunday}";
 
+/* YYYY-MM-DD of a day that exists */
+static bool
+is_day(const char *text)
+{
+	int year;
+	int month;
+	int day;
+	int length = 0;
+
+	return sscanf(text, "%4d-%2d-%2d%n", &year, &month, &day, &length) == 3 && length == 10 && text[10] == '\0' &&
+		   text[4] == '-' && text[7] == '-' && year > 0 && month >= 1 && month <= 12 && day >= 1 &&
+		   day <= day_tab[isleap(year)][month - 1];
+}
+
 char *
 layers_date_query(const char *start, const char *end, const char *locale, int fiscal_start, const Jsonb *holidays)
 {
 	bool french = strcmp(locale, "fr") == 0;
 	char *h = holidays ? JsonbToCString(NULL, (JsonbContainer *) &holidays->root, VARSIZE(holidays)) : pstrdup("{}");
 
+	if (!is_day(start) || !is_day(end))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("start_date and end_date of a date dimension go beyond the years 1 to 9999"),
+						errdetail("Its key is the day in eight digits, as 20260131."),
+						errhint("Give days between 0001-01-01 and 9999-12-31.")));
 	return psprintf(
 		"SELECT (pg_catalog.to_char(d.date, 'YYYYMMDD'))::integer AS date_key,\n"
 		"       d.date,\n"
@@ -54,8 +74,8 @@ layers_date_query(const char *start, const char *end, const char *locale, int fi
 		"       ((d.m - %d + 12) %% 12) / 3 + 1 AS fiscal_quarter,\n"
 		"       (d.m - %d + 12) %% 12 + 1 AS fiscal_month,\n"
 		"       d.w >= 6 AS is_weekend,\n"
-		"       %s::jsonb ? d.date::text AS is_holiday,\n"
-		"       %s::jsonb ->> d.date::text AS holiday\n"
+		"       %s::jsonb ? pg_catalog.to_char(d.date, 'YYYY-MM-DD') AS is_holiday,\n"
+		"       %s::jsonb ->> pg_catalog.to_char(d.date, 'YYYY-MM-DD') AS holiday\n"
 		"  FROM (SELECT g::date AS date, EXTRACT(year FROM g)::integer AS y, EXTRACT(quarter FROM g)::integer AS q,\n"
 		"               EXTRACT(month FROM g)::integer AS m, EXTRACT(isodow FROM g)::integer AS w\n"
 		"          FROM pg_catalog.generate_series(timestamp %s, timestamp %s, interval '1 day') AS g) AS d",
@@ -65,12 +85,27 @@ layers_date_query(const char *start, const char *end, const char *locale, int fi
 }
 
 static void
+check_holidays(const Definition *def)
+{
+	Jsonb *holidays = strata_option_object(def->model->options, "holidays");
+	ListCell *lc;
+
+	foreach (lc, strata_option_names(holidays))
+		if (!is_day(lfirst(lc)) || strata_option_text(holidays, lfirst(lc)) == NULL)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("holidays of date dimension %s: \"%s\" is no day with a name", def->model->label,
+								   (char *) lfirst(lc)),
+							errhint("Write {\"2026-01-01\": \"New Year\"}.")));
+}
+
+static void
 validate(Definition *def)
 {
 	ListCell *lc;
 
 	strata_base_check_options(def->model->options, options, lengthof(options),
 							  psprintf("date dimension %s", def->model->label));
+	check_holidays(def);
 	foreach (lc, def->query_columns)
 	{
 		QueryColumn *c = lfirst(lc);
