@@ -366,17 +366,18 @@ versions_query(LogWork *w)
 	foreach (lc, s->history)
 		appendStringInfo(&last, ", lag(o.%s) OVER w AS strata_last_%d", quote_identifier(lfirst(lc)),
 						 foreach_current_index(lc));
+	/* CASE: nothing is known of a CTE's columns, and two plain conditions would be taken to leave one row, to be looped over */
 	return psprintf(
 		"WITH l AS (%s),\n"
-		"     o AS (SELECT l.*, row_number() OVER (PARTITION BY %s, l.strata_from ORDER BY l.strata_added DESC, l.strata_sequence DESC) AS strata_rank FROM l),\n"
+		"     o AS (SELECT DISTINCT ON (%s, l.strata_from) l.* FROM l ORDER BY %s, l.strata_from, l.strata_added DESC, l.strata_sequence DESC),\n"
 		"     p AS (SELECT o.*, row_number() OVER w AS strata_nth, lag(o.strata_deleted) OVER w AS strata_was_deleted%s\n"
-		"             FROM o WHERE o.strata_rank = 1 WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
+		"             FROM o WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
 		"     v AS (SELECT o.*, lead(o.strata_from) OVER w AS strata_to, row_number() OVER w AS strata_version%s\n"
 		"             FROM (SELECT p.* FROM p WHERE CASE WHEN p.strata_nth = 1 THEN NOT p.strata_deleted\n"
 		"                     ELSE p.strata_deleted <> p.strata_was_deleted OR NOT p.strata_deleted AND (%s) END) AS o\n"
 		"           WINDOW w AS (PARTITION BY %s ORDER BY o.strata_from)),\n"
-		"     n AS (SELECT DISTINCT ON (%s) o.* FROM o WHERE NOT o.strata_deleted AND o.strata_added = 0 ORDER BY %s, o.strata_from DESC, o.strata_sequence DESC),\n"
-		"     f AS (SELECT DISTINCT ON (%s) o.* FROM o WHERE NOT o.strata_deleted AND o.strata_added = 0 ORDER BY %s, o.strata_from, o.strata_sequence DESC),\n"
+		"     n AS (SELECT DISTINCT ON (%s) o.* FROM l AS o WHERE CASE WHEN o.strata_deleted THEN false ELSE o.strata_added = 0 END ORDER BY %s, o.strata_from DESC, o.strata_sequence DESC),\n"
+		"     f AS (SELECT DISTINCT ON (%s) o.* FROM l AS o WHERE CASE WHEN o.strata_deleted THEN false ELSE o.strata_added = 0 END ORDER BY %s, o.strata_from, o.strata_sequence DESC),\n"
 		"     i AS (SELECT DISTINCT %s FROM %s AS k WHERE k.strata_inferred AND EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s))\n"
 		"SELECT %sCASE WHEN v.strata_version = 1 AND i.strata_inferred THEN '-infinity' ELSE v.strata_from END AS valid_from,\n"
 		"       v.strata_to AS valid_to, v.strata_to IS NULL AS is_current%s\n"
@@ -384,8 +385,8 @@ versions_query(LogWork *w)
 		"  LEFT JOIN (SELECT true AS strata_inferred, i.* FROM i) AS i ON %s%s\n"
 		"UNION ALL\n"
 		"SELECT %s'-infinity', NULL, true%s FROM i WHERE NOT EXISTS (SELECT 1 FROM v WHERE %s)",
-		observations(w), layers_list(s->key, "l", ", "), lags, k, last.data, differs, k, k, k, k, k,
-		layers_list(s->key, "k", ", "), s->keys, layers_equal(target, s->key, "a", "k"), columns.data,
+		observations(w), layers_list(s->key, "l", ", "), layers_list(s->key, "l", ", "), lags, k, last.data, differs, k,
+		k, k, k, k, layers_list(s->key, "k", ", "), s->keys, layers_equal(target, s->key, "a", "k"), columns.data,
 		mark ? ", v.strata_deleted AS is_deleted" : "", layers_equal(target, s->key, "n", "v"),
 		layers_equal(target, s->key, "f", "v"), layers_equal(target, s->key, "i", "v"),
 		mark ? "" : " WHERE NOT v.strata_deleted", bare.data, mark ? ", false" : "",
