@@ -6,9 +6,12 @@
 
 #include <float.h>
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "base/compat.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_index.h"
 #include "delta/delta_internal.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -18,6 +21,7 @@
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 /* The joined row of the keyed way holds each column twice; a row of the executor holds MaxTupleAttributeNumber. */
 #define MOST_KEYED_COLUMNS 800
@@ -80,26 +84,31 @@ key_is_enforced(const StrataDeltaTarget *t)
 	return enforced;
 }
 
+/* Of the target or of one of its partitions; an index of the user's own may be unique, too. */
+static bool
+is_primary_key(const ErrorData *edata)
+{
+	Oid schema = edata->schema_name ? get_namespace_oid(edata->schema_name, true) : InvalidOid;
+	Oid index =
+		OidIsValid(schema) && edata->constraint_name ? get_relname_relid(edata->constraint_name, schema) : InvalidOid;
+	HeapTuple tuple = OidIsValid(index) ? SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index)) : NULL;
+	bool is;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	is = ((Form_pg_index) GETSTRUCT(tuple))->indisprimary;
+	ReleaseSysCache(tuple);
+	return is;
+}
+
 static bool
 is_key_violation(const DeltaWork *work, const ErrorData *edata)
 {
-	Relation rel;
-	Oid index;
-	bool is;
-
 	if (work->target->key == NIL)
 		return false;
 	if (edata->sqlerrcode == ERRCODE_NOT_NULL_VIOLATION)
 		return edata->column_name == NULL || strata_base_list_has(work->target->key, edata->column_name);
-	if (edata->sqlerrcode != ERRCODE_UNIQUE_VIOLATION)
-		return false;
-	/* an index of the user's own may be unique, too */
-	rel = table_open(work->target->relid, NoLock);
-	index = strata_primary_key_index(rel);
-	is = edata->constraint_name == NULL || !OidIsValid(index) ||
-		 strcmp(edata->constraint_name, get_rel_name(index)) == 0;
-	table_close(rel, NoLock);
-	return is;
+	return edata->sqlerrcode == ERRCODE_UNIQUE_VIOLATION && is_primary_key(edata);
 }
 
 void

@@ -140,6 +140,9 @@ SELECT status FROM strata.refresh('ft.by_tz');
 DELETE FROM src.event WHERE id IS NULL;
 SELECT strata.define_fact('ft.fresh', 'SELECT id, d FROM (SELECT id, d FROM src.event UNION ALL SELECT 1, ''2024-07-07'') AS e', grain => '{id}', partition_by => 'd');
 SELECT oracle.attempt($$ SELECT strata.refresh('ft.fresh') $$);
+-- where the partitions do say it, it is said of the model all the same
+SELECT strata.define_fact('ft.fresh_tz', 'SELECT id, tz FROM (SELECT id, tz FROM src.event WHERE tz IS NOT NULL UNION ALL SELECT 1, ''2024-01-31 23:00+00'') AS e', grain => '{id, tz}', partition_by => 'tz');
+SELECT oracle.attempt($$ SELECT strata.refresh('ft.fresh_tz') $$);
 -- what cannot change
 SELECT oracle.attempt($$ SELECT strata.define_fact('ft.by_date', 'SELECT id, d, v FROM src.event', grain => '{id}', partition_by => 'd', partition_unit => 'year') $$);
 SELECT oracle.attempt($$ SELECT strata.define_fact('ft.by_date', 'SELECT id, d, v FROM src.event', grain => '{id}') $$);
@@ -190,7 +193,7 @@ SELECT to_regclass('ft.bad'), count(*) FROM strata_state.model WHERE relation_na
 DROP VIEW ft.seen, ft.parts;
 DROP FUNCTION bad(text, text);
 SET client_min_messages = error;
-SELECT count(*) > 0 FROM (SELECT strata.drop_model(label, "cascade" => true) FROM unnest('{ft.sale,ft.by_client,ft.part_fk,ft.by_date,ft.by_ts,ft.by_tz,ft.fresh,ft.dim_client,ft.dim_agent,ft.dim_date}'::text[]) AS label) AS d;
+SELECT count(*) > 0 FROM (SELECT strata.drop_model(label, "cascade" => true) FROM unnest('{ft.sale,ft.by_client,ft.part_fk,ft.by_date,ft.by_ts,ft.by_tz,ft.fresh,ft.fresh_tz,ft.dim_client,ft.dim_agent,ft.dim_date}'::text[]) AS label) AS d;
 DROP SCHEMA oracle, src, ft CASCADE;
 DROP OWNED BY fact_bi;
 DROP ROLE fact_bi;
