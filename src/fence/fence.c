@@ -6,7 +6,8 @@
  * all the transaction itself wrote before L is in the snapshot too). If no page of a table carries a later stamp, no row of it was
  * written since L. What was written before L is in the snapshot, unless its transaction was still open then: a fence is
  * only kept when the snapshot had no open transaction beside its own. Tables rewritten since have another file. Models
- * are watched by a counter that moves with their rows, in the same transaction, read under the same snapshot.
+ * are watched by a counter that moves with their rows, in the same transaction, read under the same snapshot. The model's own
+ * table is watched like one it reads: rows that somebody else put there or took away are made good.
  *
  * Whatever else a result may hang on (functions of users, views of users, row security, unlogged and foreign tables,
  * settings, clocks) makes the fence "not known", and the model is computed. See README.md for the argument in full.
@@ -175,6 +176,32 @@ add_inputs(StrataFence *fence, StringInfo inputs, const StrataModel *model, Snap
 	}
 }
 
+/*
+ * The target itself: what others write into it is to be made good as well. Our own writes are no alarm once the fence stands
+ * after them (settle); where it could not, they cost one refresh that finds nothing.
+ */
+static void
+add_target(StrataFence *fence, StringInfo inputs, const StrataModel *model)
+{
+	ListCell *lc;
+
+	if (!OidIsValid(model->relid) || strcmp(model->kind, "view") == 0)
+		return;
+	foreach (lc, find_all_inheritors(model->relid, AccessShareLock, NULL))
+	{
+		Relation rel = table_open(lfirst_oid(lc), NoLock);
+
+		if (rel->rd_rel->relkind == RELKIND_RELATION)
+		{
+			if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
+				give_up(fence, "is kept in an unlogged table");
+			appendStringInfo(inputs, " o%u:%u", RelationGetRelid(rel), rel->rd_rel->relfilenode);
+			fence->relations = lappend_oid(fence->relations, RelationGetRelid(rel));
+		}
+		table_close(rel, NoLock);
+	}
+}
+
 StrataFence *
 strata_fence_take(const StrataModel *model, Snapshot snapshot, StrataFencePosition position)
 {
@@ -188,6 +215,8 @@ strata_fence_take(const StrataModel *model, Snapshot snapshot, StrataFencePositi
 	/* log positions and file numbers mean something in this cluster and database only */
 	appendStringInfo(&inputs, UINT64_FORMAT " %u v%d", GetSystemIdentifier(), MyDatabaseId, model->version);
 	add_inputs(fence, &inputs, model, snapshot, &seen);
+	if (fence->known)
+		add_target(fence, &inputs, model);
 	fence->inputs = inputs.data;
 	return fence;
 }

@@ -126,3 +126,21 @@ SELECT strata.drop_model('fence_dwh.stg', "cascade" => true);
 SELECT strata.drop_model(model) FROM strata.select_models('schema:fence_dwh');
 DROP SCHEMA fence_src CASCADE;
 DROP SCHEMA fence_dwh CASCADE;
+
+-- a target that somebody else wrote to is made good
+CREATE SCHEMA fence_hand;
+CREATE TABLE fence_hand.source AS SELECT i AS id, i * 10 AS v FROM generate_series(1, 100) AS i;
+SELECT strata.define_mart('fence_hand.m', 'SELECT id, v FROM fence_hand.source', key => '{id}');
+SELECT strata.define_fact('fence_hand.p', $$ SELECT id, date '2026-01-01' + id AS day FROM fence_hand.source $$, grain => '{id, day}', partition_by => 'day');
+SELECT model, status, inserted FROM strata.refresh('schema:fence_hand', as_of => '2026-01-01');
+DELETE FROM fence_hand.m WHERE id <= 10;
+SELECT model, status, inserted FROM strata.refresh('fence_hand.m');
+UPDATE fence_hand.m SET v = 0 WHERE id = 50;
+SELECT model, status, updated FROM strata.refresh('fence_hand.m');
+TRUNCATE fence_hand.m, fence_hand.p;
+SELECT model, status, inserted FROM strata.refresh('schema:fence_hand', as_of => '2026-01-01');
+INSERT INTO fence_hand.p VALUES (1000, '2026-02-01');
+SELECT model, status, deleted FROM strata.refresh('fence_hand.p', as_of => '2026-01-01');
+SELECT strata.drop_model('fence_hand.m'), strata.drop_model('fence_hand.p');
+DROP TABLE fence_hand.source;
+DROP SCHEMA fence_hand;
