@@ -184,6 +184,8 @@ SELECT rt.try_key('inet', '10.0.0.1', '10.0.0.0/8');
 SELECT rt.try_key('bit(3)', '101', '111');
 SELECT rt.try_key('double precision', '0', 'NaN', '-0');
 SELECT rt.try_key('"char"', 'a', 'b');
+CREATE EXTENSION citext;
+SELECT rt.try_key('citext', 'a', 'b', 'A');
 SELECT oracle.attempt($$ SELECT rt.try_key('json', '1', '2') $$);
 SELECT oracle.attempt($$ SELECT rt.try_key('point', '(1,1)', '(2,2)') $$);
 
@@ -215,4 +217,5 @@ SELECT oracle.attempt($$ SELECT strata.define_dimension('rt.dim_u2', 'SELECT * F
 SET client_min_messages = error;
 DROP VIEW rt.seen;
 SELECT count(*) FROM (SELECT strata.drop_model(model) FROM strata.models WHERE model LIKE 'rt.%') AS d;
+DROP EXTENSION citext;
 DROP SCHEMA oracle, rt CASCADE;
