@@ -80,6 +80,11 @@ CREATE TABLE strata_state.source (
     UNIQUE (schema_name, relation_name)
 );
 
+-- pg_restore with several jobs loads these in any order, which the checks of their foreign keys would refuse; the cascades stay
+ALTER TABLE strata_state.model_column DISABLE TRIGGER ALL;
+ALTER TABLE strata_state.dependency DISABLE TRIGGER ALL;
+ALTER TABLE strata_state.edge DISABLE TRIGGER ALL;
+
 SELECT pg_catalog.pg_extension_config_dump('strata_state.model', '');
 SELECT pg_catalog.pg_extension_config_dump('strata_state.model_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('strata_state.model_column', '');

@@ -32,6 +32,9 @@ CREATE TABLE strata_state.step (
 );
 CREATE INDEX ON strata_state.step (model_id, run_id);
 
+-- loaded in any order by a parallel restore: see registry.sql
+ALTER TABLE strata_state.step DISABLE TRIGGER ALL;
+
 SELECT pg_catalog.pg_extension_config_dump('strata_state.run', '');
 SELECT pg_catalog.pg_extension_config_dump('strata_state.run_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('strata_state.step', '');
