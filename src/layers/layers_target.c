@@ -272,6 +272,22 @@ conversion(const StrataModel *m, const TargetColumn *from, const TargetColumn *t
 	return psprintf("strata.try_cast(%s::text, NULL::%s)", name, to->type);
 }
 
+/* PostgreSQL cannot retype the column a table is partitioned by. */
+static void
+refuse_partition_column(const StrataModel *m, const TargetColumn *from, const TargetColumn *to)
+{
+	char *by = strata_option_text(m->options, "partition_by");
+
+	if (by == NULL || strcmp(by, from->name) != 0)
+		return;
+	ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					errmsg("column \"%s\" of %s cannot become %s: the table is partitioned by it", from->name, m->label,
+						   to->type),
+					errdetail("It is %s now.", from->type),
+					errhint("Cast it to %s in the query; or SELECT strata.drop_model('%s'); and define it again.",
+							from->type, m->label)));
+}
+
 static void
 change_table(Definition *def)
 {
@@ -309,6 +325,7 @@ change_table(Definition *def)
 		{
 			char *ddl = layers_column_ddl(c);
 
+			refuse_partition_column(m, old, c);
 			touched = lappend(touched, c->name);
 			actions = lappend(actions, psprintf("ALTER COLUMN %s TYPE %s USING %s", quote_identifier(c->name),
 												ddl + strlen(quote_identifier(c->name)) + 1, conversion(m, old, c)));

@@ -98,6 +98,15 @@ ALTER TABLE src.part ALTER COLUMN v TYPE numeric USING v + 0.5;
 SELECT model, updated, message FROM strata.refresh('sc.child sc.parent');
 SELECT oracle.holds('sc.child'), oracle.holds('sc.parent');
 
+-- a column that a fact is partitioned by cannot follow
+CREATE TABLE src.dated (id integer, at date);
+SELECT strata.define_fact('sc.dated', 'SELECT id, at FROM src.dated', grain => '{id}', partition_by => 'at');
+SELECT status FROM strata.refresh('sc.dated', as_of => '2024-02-05');
+ALTER TABLE src.dated ALTER COLUMN at TYPE timestamp;
+SELECT oracle.attempt($$ SELECT strata.refresh('sc.dated', as_of => '2024-02-05') $$);
+SELECT strata.define_fact('sc.dated', 'SELECT id, at::date AS at FROM src.dated', grain => '{id}', partition_by => 'at');
+SELECT status FROM strata.refresh('sc.dated', as_of => '2024-02-05');
+SELECT strata.drop_model('sc.dated');
 -- ---- renames are followed ----
 ALTER TABLE src.pay RENAME COLUMN client TO customer;
 ALTER TABLE src.pay RENAME TO payments;
@@ -125,7 +134,7 @@ SELECT strata.define_mart('sc.moods', 'SELECT id, mood, ARRAY[mood] AS moods FRO
 RESET search_path;
 SELECT inserted FROM strata.refresh('sc.moods');
 SELECT types('sc.moods'), oracle.holds('sc.moods');
-SELECT oracle.attempt($$ SELECT strata.define_fact('sc.pay', 'SELECT id, client, at FROM sc.stg', grain => '{id}') $$);
+SELECT oracle.attempt($$ SELECT strata.define_fact('sc.pay', 'SELECT id, client, at, amount * 2 AS twice, ''low''::public.change_mood AS mood, client COLLATE public.change_nocase AS client_nc FROM sc.stg', grain => '{id}') $$);
 SELECT types('sc.pay');
 CREATE VIEW sc.mine AS SELECT twice FROM sc.pay;
 SELECT oracle.attempt($$ SELECT strata.define_fact('sc.pay', 'SELECT id, client, amount, at, ''low''::public.change_mood AS mood FROM sc.stg', grain => '{id}') $$);
