@@ -47,6 +47,8 @@ SELECT model, status FROM strata.refresh('schema:mal');
 SELECT strata.define_check('mal.lit', 'expression', options => '{"expression": "pair = ''(2)''::mal.pair"}', name => 'by a superuser');
 SELECT name, status FROM strata.check_model('mal.lit');
 SELECT length(strata.export_definitions('schema:mal')) > 0 AS exported;
+SELECT result FROM strata.test_model('mal.lit', '{"mal.lit_view": [{"id": 1, "v": 2, "list": [1], "pair": {"a": 2}}]}', '[{"id": 1}]');
+SELECT result FROM strata.test_model('mal.lit_view', '{"mal.source": [{"id": 1, "v": 2}]}', '[{"id": 1}]');
 SELECT * FROM mal.ran;
 SELECT * FROM mal.escaped;
 
