@@ -167,7 +167,7 @@ RESET ROLE;
 SELECT has_column_privilege('delta_cols', 'dl.keyed', 'id', 'SELECT'), has_column_privilege('delta_cols', 'dl.keyed', 'v', 'SELECT');
 SELECT obj_description('dl.keyed'::regclass), col_description('dl.keyed'::regclass, 2);
 SELECT indexrelid::regclass, indisvalid, indisready FROM pg_index WHERE indrelid = 'dl.keyed'::regclass ORDER BY 1;
-SELECT conname, convalidated FROM pg_constraint WHERE conrelid = 'dl.keyed'::regclass ORDER BY 1;
+SELECT conname, convalidated FROM pg_constraint WHERE conrelid = 'dl.keyed'::regclass AND contype <> 'n' ORDER BY 1;
 SELECT stxname FROM pg_statistic_ext WHERE stxrelid = 'dl.keyed'::regclass;
 SELECT tablename FROM pg_publication_tables WHERE pubname = 'delta_pub';
 SELECT c.reloptions, t.reloptions, c.relreplident, c.relrowsecurity, (SELECT attstorage FROM pg_attribute WHERE attrelid = c.oid AND attname = 'v')

@@ -51,7 +51,7 @@ RESET ROLE;
 -- ---- ALTER COLUMN TYPE of a source: definitions step aside, come back as they were, targets follow at the next refresh ----
 ALTER TABLE src.pay ALTER COLUMN amount TYPE numeric(12, 2), ALTER COLUMN id TYPE bigint;
 SELECT types('sc.stg', 'sc.stg_rules', 'sc.stg_rules__rejected', 'sc.dim_client', 'sc.pay', 'sc.by_client', 'sc.tops');
-SELECT c.relname, pg_get_userbyid(c.relowner), c.relacl, c.reloptions, obj_description(c.oid), col_description(c.oid, 3) FROM pg_class c WHERE c.oid IN ('sc.stg'::regclass, 'sc.stg_rules'::regclass, 'sc.stg_rules__rejected'::regclass) ORDER BY 1;
+SELECT c.relname, pg_get_userbyid(c.relowner), (SELECT array_agg(privilege_type || is_grantable) FROM aclexplode(c.relacl) WHERE grantee = 'change_bi'::regrole), c.reloptions, obj_description(c.oid), col_description(c.oid, 3) FROM pg_class c WHERE c.oid IN ('sc.stg'::regclass, 'sc.stg_rules'::regclass, 'sc.stg_rules__rejected'::regclass) ORDER BY 1;
 SELECT attname, attacl FROM pg_attribute WHERE attrelid = 'sc.stg_rules'::regclass AND attacl IS NOT NULL;
 SELECT model, action, reason FROM strata.plan('schema:sc') WHERE action = 'rebuild';
 SELECT sum(amount) FROM sc.pay;
