@@ -108,7 +108,9 @@ CREATE TABLE tx.made AS SELECT strata.define_fact('tx.fact', 'SELECT id FROM tx.
     dimensions => '{"dim_key": {"dimension": "tx.dim", "on": ["id"]}}') AS result;
 CREATE TABLE tx.ran AS SELECT * FROM strata.refresh('tx.dim tx.fact', as_of => '2026-01-10');
 SELECT result, (SELECT count(*) FROM tx.ran) AS ran, (SELECT count(*) FROM tx.fact) AS rows FROM tx.made;
+\o /dev/null
 EXPLAIN (ANALYZE, COSTS OFF, TIMING OFF, SUMMARY OFF) CREATE TABLE tx.explained AS SELECT strata.drop_model('tx.fact');
+\o
 PREPARE again AS SELECT model, status FROM strata.refresh('tx.keyed', as_of => '2026-01-11');
 EXECUTE again;
 SELECT strata.define_mart('tx.keyed', 'SELECT id, v, 1 AS added FROM tx.source', key => '{id}');
