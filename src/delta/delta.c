@@ -15,6 +15,7 @@
 #include "delta/delta_internal.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -226,6 +227,7 @@ strata_delta_apply(const StrataDeltaTarget *target, const char *query, const Str
 	bool empty;
 
 	memset(counts, 0, sizeof(*counts));
+	LockRelationOid(target->relid, RowExclusiveLock);
 	refuse_hidden_rows(target, snapshot);
 	empty = strata_delta_is_empty(target->relid);
 	if ((target->rebuild || empty) && delta_swap_possible(target) && delta_swap(&work))

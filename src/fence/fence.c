@@ -189,7 +189,7 @@ add_target(StrataFence *fence, StringInfo inputs, const StrataModel *model)
 		return;
 	foreach (lc, find_all_inheritors(model->relid, AccessShareLock, NULL))
 	{
-		Relation rel = table_open(lfirst_oid(lc), NoLock);
+		Relation rel = table_open(lfirst_oid(lc), AccessShareLock);
 
 		if (rel->rd_rel->relkind == RELKIND_RELATION)
 		{

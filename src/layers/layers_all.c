@@ -123,6 +123,7 @@ run_batch(ScriptStatement **batch, int n, volatile int *at, MemoryContext keep)
 		MemoryContextSwitchTo(work);
 		s->result = MemoryContextStrdup(keep, run_statement(s));
 		s->done = true;
+		MemoryContextSwitchTo(keep);
 		MemoryContextReset(work);
 	}
 	MemoryContextDelete(work);

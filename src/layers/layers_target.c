@@ -189,7 +189,7 @@ layers_create_target(Definition *def)
 List *
 layers_target_columns(Oid relid)
 {
-	Relation rel = table_open(relid, NoLock);
+	Relation rel = table_open(relid, AccessShareLock);
 	TupleDesc desc = RelationGetDescr(rel);
 	List *columns = NIL;
 
