@@ -105,14 +105,17 @@ SELECT n.nspname AS schema_name, c.relname AS relation_name, c.oid AS relid, c.r
 -- The models that the reader may know of: the target is owned or readable; or it is gone, and the model is owned. Whose a model
 -- is, its hidden view says: a relation of another owner under the target's name is not the model's.
 CREATE VIEW strata_state.visible_model AS
-SELECT m.id AS model_id, v.relid, q.relowner, v.relkind
+SELECT m.id AS model_id, v.relid, o.role AS relowner, v.relkind
   FROM strata_state.model m
   JOIN pg_catalog.pg_namespace n ON n.nspname OPERATOR(pg_catalog.=) 'strata_state'
-  JOIN pg_catalog.pg_class q ON q.relnamespace OPERATOR(pg_catalog.=) n.oid
+  LEFT JOIN pg_catalog.pg_class q ON q.relnamespace OPERATOR(pg_catalog.=) n.oid
    AND q.relname OPERATOR(pg_catalog.=) pg_catalog.format('m%s_query', m.id)::pg_catalog.name
+  -- without its hidden view (a superuser took it away) a model is whose definition it is
+  LEFT JOIN pg_catalog.pg_roles r ON r.rolname OPERATOR(pg_catalog.=) m.defined_by
+ CROSS JOIN LATERAL (SELECT COALESCE(q.relowner, r.oid) AS role) o
   LEFT JOIN strata_state.visible_relation v ON v.schema_name OPERATOR(pg_catalog.=) m.schema_name
-   AND v.relation_name OPERATOR(pg_catalog.=) m.relation_name AND v.relowner OPERATOR(pg_catalog.=) q.relowner
- WHERE v.relid IS NOT NULL OR pg_catalog.pg_has_role(q.relowner, 'USAGE');
+   AND v.relation_name OPERATOR(pg_catalog.=) m.relation_name AND v.relowner OPERATOR(pg_catalog.=) o.role
+ WHERE v.relid IS NOT NULL OR (o.role IS NOT NULL AND pg_catalog.pg_has_role(o.role, 'USAGE'));
 
 CREATE VIEW strata.models WITH (security_barrier) AS
 SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,

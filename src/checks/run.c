@@ -123,9 +123,10 @@ judge_anomaly(CheckItem *item, int64 rows)
 
 	strata_args_int4(&args, item->check->id);
 	strata_args_int4(&args, runs);
-	history = strata_base_keeper_query("SELECT r.rows FROM strata_state.check_result r WHERE r.check_id = $1"
-									   " AND r.run_id IS NOT NULL AND r.rows IS NOT NULL ORDER BY r.id DESC LIMIT $2",
-									   &args);
+	history = strata_base_keeper_query(
+		"SELECT r.rows FROM strata_state.check_result r WHERE r.check_id = $1"
+		" AND r.run_id IS NOT NULL AND r.rows IS NOT NULL AND r.status NOT IN ('failed', 'error') ORDER BY r.id DESC LIMIT $2",
+		&args);
 	if (history->count < 3)
 	{
 		judge(item, 0);

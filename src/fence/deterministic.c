@@ -12,7 +12,9 @@
 #include "catalog/pg_proc.h"
 #include "commands/extension.h"
 #include "fence/fence.h"
+#include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
 #include "utils/lsyscache.h"
 
 static const char *const settled[] = {
@@ -88,11 +90,38 @@ may_change(Oid funcid, void *context)
 												 strcmp(name + strlen(name) - 2, "in") == 0));
 }
 
+/* The text of an enum's or a name's value can change while no row does: labels and relations are renamed. */
+static bool
+has_renamed_text(Oid type)
+{
+	Oid base = getBaseType(type);
+	Oid element = get_element_type(base);
+
+	if (OidIsValid(element))
+		base = getBaseType(element);
+	return type_is_enum(base) || TypeCategory(base) == TYPCATEGORY_COMPOSITE || base == REGCLASSOID ||
+		   base == REGTYPEOID || base == REGROLEOID || base == REGNAMESPACEOID || base == REGPROCOID ||
+		   base == REGPROCEDUREOID || base == REGOPEROID || base == REGOPERATOROID || base == REGCONFIGOID ||
+		   base == REGDICTIONARYOID || base == REGCOLLATIONOID || base == RECORDOID;
+}
+
 static bool
 walk(Node *node, void *context)
 {
 	if (node == NULL)
 		return false;
+	if (IsA(node, CoerceViaIO) && (has_renamed_text(exprType((Node *) ((CoerceViaIO *) node)->arg)) ||
+								   has_renamed_text(((CoerceViaIO *) node)->resulttype)))
+		return true;
+	if (IsA(node, FuncExpr) && func_volatile(((FuncExpr *) node)->funcid) == PROVOLATILE_STABLE)
+	{
+		ListCell *lc;
+
+		/* format, concat, to_jsonb and their like write their arguments as text */
+		foreach (lc, ((FuncExpr *) node)->args)
+			if (has_renamed_text(exprType(lfirst(lc))))
+				return true;
+	}
 	if (IsA(node, SQLValueFunction) || IsA(node, NextValueExpr))
 		return true;
 	if (check_functions_in_node(node, may_change, context))

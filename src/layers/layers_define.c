@@ -161,6 +161,12 @@ layers_require_readable(const StrataReference *ref, const char *label)
 								quote_identifier(GetUserNameFromId(GetUserId(), false)))));
 }
 
+pg_attribute_noreturn() static void refuse_self(const StrataModel *m)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_RECURSION), errmsg("model %s reads itself", m->label),
+					errhint("A model is a function of other relations; to keep history use define_dimension.")));
+}
+
 static void
 note_references(Definition *def)
 {
@@ -173,9 +179,7 @@ note_references(Definition *def)
 		StrataDependency *dep = palloc0(sizeof(StrataDependency));
 
 		if (strcmp(ref->schema, m->schema) == 0 && strcmp(ref->name, m->name) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_RECURSION), errmsg("model %s reads itself", m->label),
-					 errhint("A model is a function of other relations; to keep history use define_dimension.")));
+			refuse_self(m);
 		layers_require_readable(ref, m->label);
 		dep->schema = ref->schema;
 		dep->name = ref->name;
@@ -349,6 +353,45 @@ create(Definition *def)
 	return psprintf("created %s %s", strata_registry_layer_name(m->layer), m->label);
 }
 
+/* A model keeps its layer: what stands there was kept by other rules. */
+static void
+refuse_other_layer(const StrataModel *m, const StrataModel *old)
+{
+	if (m->layer != old->layer || strcmp(m->kind, old->kind) != 0)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("model %s is a %s kept as a %s; it cannot become a %s kept as a %s", m->label,
+							   strata_registry_layer_name(old->layer), old->kind, strata_registry_layer_name(m->layer),
+							   m->kind),
+						errhint("SELECT strata.drop_model('%s'); then define it again.", m->label)));
+}
+
+/* A query that names the model it defines finds no such relation yet: say what that is. */
+static void
+read_query_or_self(Definition *def, const char *what)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		read_query(def, what);
+	}
+	PG_CATCH();
+	{
+		ErrorData *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		if (edata->sqlerrcode != ERRCODE_UNDEFINED_TABLE || def->old != NULL ||
+			(strcmp(edata->message,
+					psprintf("relation \"%s.%s\" does not exist", def->model->schema, def->model->name)) != 0 &&
+			 strcmp(edata->message, psprintf("relation \"%s\" does not exist", def->model->name)) != 0))
+			PG_RE_THROW();
+		FlushErrorState();
+		refuse_self(def->model);
+	}
+	PG_END_TRY();
+}
+
 static char *
 change(Definition *def)
 {
@@ -356,12 +399,6 @@ change(Definition *def)
 	StrataIdentity saved;
 
 	strata_registry_lock(m->id, true);
-	if (m->layer != def->old->layer || strcmp(m->kind, def->old->kind) != 0)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("model %s is a %s kept as a %s; it cannot become a %s kept as a %s", m->label,
-							   strata_registry_layer_name(def->old->layer), def->old->kind,
-							   strata_registry_layer_name(m->layer), m->kind),
-						errhint("SELECT strata.drop_model('%s'); then define it again.", m->label)));
 	m->owner = def->old->owner;
 	if (strcmp(m->kind, "view") != 0)
 		layers_create_query_view(m, def->resolved, m->owner);
@@ -436,6 +473,8 @@ strata_layers_define(const StrataDefine *define)
 		m->relid = def.old->relid;
 		m->query_view = def.old->query_view;
 	}
+	if (def.old)
+		refuse_other_layer(m, def.old);
 	if (strcmp(m->refresh, "auto") != 0 && strcmp(m->refresh, "full") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -451,7 +490,7 @@ strata_layers_define(const StrataDefine *define)
 		strata_base_leave(&saved);
 	}
 	else
-		read_query(&def, psprintf("the query of model %s", m->label));
+		read_query_or_self(&def, psprintf("the query of model %s", m->label));
 	note_references(&def);
 	refuse_volatile(&def);
 	m->time_dependent = def.lineage->time_dependent != NIL;

@@ -424,6 +424,19 @@ changed(Definition *def)
 	put_unknown(def, s->surrogate);
 }
 
+/* The unknown member taken away by hand comes back: facts point at it. */
+static void
+restore_unknown(StrataModel *model, const char *surrogate)
+{
+	Definition def = {0};
+
+	if (strata_base_query(psprintf("SELECT 1 FROM %s WHERE %s = 0", model->label, quote_identifier(surrogate)), NULL)
+			->count > 0)
+		return;
+	def.model = model;
+	put_unknown(&def, surrogate);
+}
+
 static void
 refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
@@ -438,6 +451,7 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 		layers_dimension_refresh_log(s, refresh, result);
 	else
 		layers_dimension_refresh_runtime(s, refresh, result);
+	restore_unknown(model, s->surrogate);
 	rows = strata_base_run_query(psprintf("SELECT count(*) FROM %s", model->label), NULL, refresh->snapshot, NIL);
 	result->row_count = strata_rows_int(rows, 0, 1);
 	strata_registry_set_backfill(model->id, NIL);

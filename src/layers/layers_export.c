@@ -266,8 +266,10 @@ query_text(StringInfo out, const StrataModel *m)
 		strata_base_keeper_query("SELECT rtrim(pg_get_viewdef(to_regclass($1), 0), ';')", &args), 0, 1);
 	if (resolved == NULL)
 		return m->query;
-	appendStringInfo(out, "-- The query of %s as the server keeps it: what it reads has been renamed since.\n",
-					 m->label);
+	appendStringInfo(
+		out,
+		"-- The query of %s as the server keeps it: its own names no longer lead to what it reads (renamed since, or not open to this role).\n",
+		m->label);
 	return psprintf("\n%s\n", resolved);
 }
 

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "layers/layers_internal.h"
 #include "miscadmin.h"
@@ -340,19 +341,24 @@ apply_references(Definition *def)
 	}
 }
 
+/* Rows without a finite date have a place too. */
+static void
+create_default_partition(const StrataModel *m)
+{
+	char *name = psprintf("%s_other", m->name);
+
+	strata_base_check_identifier(name, "a partition");
+	strata_base_execute(
+		psprintf("CREATE TABLE %s PARTITION OF %s DEFAULT", strata_base_label(m->schema, name), m->label), NULL);
+}
+
 static void
 created(Definition *def)
 {
 	StrataModel *m = def->model;
 
 	if (strata_option_text(m->options, "partition_by"))
-	{
-		char *name = psprintf("%s_other", m->name);
-
-		strata_base_check_identifier(name, "a partition");
-		strata_base_execute(
-			psprintf("CREATE TABLE %s PARTITION OF %s DEFAULT", strata_base_label(m->schema, name), m->label), NULL);
-	}
+		create_default_partition(m);
 	apply_references(def);
 }
 
@@ -537,12 +543,20 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 		char *name = strata_rows_text(needed, i, 1);
 
 		strata_base_check_identifier(name, "a partition");
+		if (OidIsValid(get_relname_relid(name, get_rel_namespace(m->relid))))
+			ereport(ERROR, (errcode(ERRCODE_DUPLICATE_TABLE),
+							errmsg("fact %s needs a partition %s, but a relation of that name stands apart from it",
+								   m->label, strata_base_label(m->schema, name)),
+							errdetail("It was detached, or was there before."),
+							errhint("Drop or rename it, or attach it again; the refresh fills what is missing.")));
 		strata_base_execute(psprintf("CREATE TABLE %s PARTITION OF %s FOR VALUES FROM (%s) TO (%s)",
 									 strata_base_label(m->schema, name), m->label,
 									 strata_base_literal(strata_rows_text(needed, i, 2)),
 									 strata_base_literal(strata_rows_text(needed, i, 3))),
 							NULL);
 	}
+	if (!OidIsValid(get_default_partition_oid(m->relid)))
+		create_default_partition(m);
 	/* a new partition has its own copies of the foreign keys' triggers, which are on */
 	if (needed->count > 0)
 		layers_silence_references(m->relid);

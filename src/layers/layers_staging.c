@@ -433,9 +433,11 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 		list_make1(rows), key, key, "key", refresh, result);
 	t.relid = get_relname_relid(rejects_name(model), get_namespace_oid(model->schema, false));
 	if (!OidIsValid(t.relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table %s of rejected rows is missing", rejects_label(model)),
-				 errhint("Define model %s again.", model->label)));
+	{
+		/* taken away by hand: it comes back, as a target's rows do */
+		strata_base_execute(psprintf("CREATE TABLE %s (reason text, source_row jsonb)", rejects_label(model)), NULL);
+		t.relid = get_relname_relid(rejects_name(model), get_namespace_oid(model->schema, false));
+	}
 	t.label = rejects_label(model);
 	t.columns = list_make2(pstrdup("reason"), pstrdup("source_row"));
 	strata_delta_apply(

@@ -110,6 +110,9 @@ layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List 
 	if (new_key)
 		set_new_key(model, key, primary_key, key_word, refresh);
 	result->row_count = result->counts.rows_in;
+	if (refresh->full_rebuild && !result->counts.swapped)
+		result->message = pstrdup(
+			"its storage was not replaced (the table was in use, or has triggers or partitions): differences applied");
 }
 
 void

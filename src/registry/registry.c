@@ -43,7 +43,7 @@ strata_registry_state_relation(int model_id, const char *suffix)
 #define MODEL_COLUMNS                                                                                                      \
 	"m.id, m.schema_name, m.relation_name, m.layer, m.kind, m.query, m.options, m.refresh, m.hash, m.search_path,"         \
 	" m.time_zone, m.date_style, m.interval_style, m.description, m.tags, m.column_comments, m.time_dependent, m.version," \
-	" m.applied_version, m.pending, m.refreshed_at, m.changed_at, m.row_count, m.deterministic"
+	" m.applied_version, m.pending, m.refreshed_at, m.changed_at, m.row_count, m.deterministic, m.defined_by"
 
 static Oid
 named(const char *schema, const char *name)
@@ -108,6 +108,9 @@ model_from_row(const StrataRows *rows, uint64 i)
 	m->query_view = strata_registry_state_relation(m->id, "query");
 
 	m->owner = relation_owner(named("strata_state", psprintf("m%d_query", m->id)));
+	/* a superuser may have taken the hidden view away (see guard): then it is whose definition it is */
+	if (!OidIsValid(m->owner))
+		m->owner = get_role_oid(strata_rows_text(rows, i, 25), true);
 	m->relid = named(m->schema, m->name);
 	if (relation_owner(m->relid) != m->owner)
 	{
@@ -228,8 +231,7 @@ strata_registry_require_target(const StrataModel *model)
 		return;
 	if (!OidIsValid(model->stranger))
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target of model %s does not exist", model->label),
-						errhint("Ask a superuser to drop the model with strata.drop_model('%s') and define it again.",
-								model->label)));
+						errhint("Drop the model with strata.drop_model('%s') and define it again.", model->label)));
 	ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					errmsg("%s is not the target of the model of that name", model->label),
 					OidIsValid(model->owner)
@@ -258,10 +260,11 @@ strata_registry_require_owner(const StrataModel *model, const char *verb)
 	{
 		if (superuser())
 			return;
+		if (strcmp(verb, "drop") == 0 && OidIsValid(model->owner) && has_privs_of_role(GetUserId(), model->owner))
+			return;
 		strata_registry_require_target(model);
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE), errmsg("the target of model %s does not exist", model->label),
-						errhint("Ask a superuser to drop the model with strata.drop_model('%s') and define it again.",
-								model->label)));
+						errhint("Drop the model with strata.drop_model('%s') and define it again.", model->label)));
 	}
 	if (!has_privs_of_role(GetUserId(), model->owner))
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

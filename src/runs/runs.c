@@ -292,7 +292,8 @@ runs_check_summary(const RunStep *step)
 			passed++;
 		else if (strcmp(status, "skipped") == 0)
 			skipped++;
-		else if (strcmp(status, "warned") == 0)
+		else if (strcmp(status, "warned") == 0 ||
+				 (strcmp(status, "error") == 0 && strcmp(((StrataCheckOutcome *) lfirst(lc))->severity, "warn") == 0))
 			warned++;
 		else
 			failed++;
