@@ -33,6 +33,7 @@ CREATE TABLE strata_state.model (
     change_count    bigint NOT NULL DEFAULT 0,      -- moves with its rows and its definition, in the same transaction
     fence_inputs    text,                           -- what it read at the last refresh, when that can be told (room fence)
     fence_lsn       pg_lsn,
+    fence_own_lsn   pg_lsn,                         -- the same for the pages of the target itself
     UNIQUE (schema_name, relation_name)
 );
 

@@ -486,7 +486,8 @@ strata_base_describe(const char *sql, List *rowsets)
 Datum
 strata_rows_datum(const StrataRows *rows, uint64 row, int column, bool *isnull)
 {
-	Assert(row < rows->count);
+	if (row >= rows->count)
+		elog(ERROR, "row " UINT64_FORMAT " of a result of " UINT64_FORMAT " rows", row, rows->count);
 	return heap_getattr(rows->tuples[row], column, rows->desc, isnull);
 }
 

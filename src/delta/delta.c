@@ -9,6 +9,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "catalog/pg_inherits.h"
 #include "base/compat.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_index.h"
@@ -158,7 +159,8 @@ delta_check_types(const DeltaWork *work, TupleDesc query, int first)
 		Oid given = TupleDescAttr(query, first + foreach_current_index(lc))->atttypid;
 		Oid wanted = get_atttype(t->relid, get_attnum(t->relid, lfirst(lc)));
 
-		if (given != wanted)
+		/* a UNION takes a domain for its base type: the bytes are the same, and the target checks its domain */
+		if (getBaseType(given) != getBaseType(wanted))
 			ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
 							errmsg("the query of %s gives column \"%s\" as %s, its target has %s", t->label,
 								   (char *) lfirst(lc), format_type_be(given), format_type_be(wanted)),
@@ -217,6 +219,24 @@ strata_delta_check_key(const StrataDeltaTarget *target, Snapshot snapshot)
 	delta_check_key(&work, target->label, NIL);
 }
 
+/* Rules rewrite what is written, and an inheritance child adds rows that are not the query's. */
+static void
+refuse_rules_and_children(const StrataDeltaTarget *t)
+{
+	Relation rel = table_open(t->relid, NoLock);
+	const char *what = NULL;
+
+	if (rel->rd_rules != NULL)
+		what = "a rule";
+	else if (rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_rel->relhassubclass && has_subclass(t->relid) &&
+			 find_inheritance_children(t->relid, NoLock) != NIL)
+		what = "a table that inherits from it";
+	table_close(rel, NoLock);
+	if (what)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE), errmsg("the target %s has %s", t->label, what),
+						errdetail("Its rows could then not be kept equal to its query."), errhint("Drop it.")));
+}
+
 void
 strata_delta_apply(const StrataDeltaTarget *target, const char *query, const StrataArgs *args, Snapshot snapshot,
 				   List *rowsets, StrataDeltaCounts *counts)
@@ -229,6 +249,7 @@ strata_delta_apply(const StrataDeltaTarget *target, const char *query, const Str
 	memset(counts, 0, sizeof(*counts));
 	LockRelationOid(target->relid, RowExclusiveLock);
 	refuse_hidden_rows(target, snapshot);
+	refuse_rules_and_children(target);
 	empty = strata_delta_is_empty(target->relid);
 	if ((target->rebuild || empty) && delta_swap_possible(target) && delta_swap(&work))
 		/* done */;

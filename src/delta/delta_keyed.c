@@ -227,8 +227,10 @@ join_statement(const DeltaWork *work)
 
 	initStringInfo(&on);
 	foreach (lc, t->key)
-		appendStringInfo(&on, "%sn.%s = o.%s", foreach_current_index(lc) > 0 ? " AND " : "",
-						 quote_identifier(lfirst(lc)), quote_identifier(lfirst(lc)));
+		appendStringInfo(&on, "%sn.%s %s o.%s", foreach_current_index(lc) > 0 ? " AND " : "",
+						 quote_identifier(lfirst(lc)),
+						 strata_base_equality(get_atttype(t->relid, get_attnum(t->relid, lfirst(lc)))),
+						 quote_identifier(lfirst(lc)));
 	return psprintf("SELECT n.strata_new, o.strata_ctid, o.strata_table, %s, %s\n"
 					"  FROM (SELECT true AS strata_new, q.* FROM (%s) AS q (%s)) AS n\n"
 					"  FULL JOIN (SELECT o.ctid AS strata_ctid, o.tableoid AS strata_table, %s FROM %s AS o%s%s) AS o\n"
@@ -303,6 +305,18 @@ must_split(const StrataDeltaTarget *t)
 	return unique;
 }
 
+/* A rule or a BEFORE trigger of the user's that swallows rows would leave the target other than its query, unseen. */
+static void
+require_written(const StrataDeltaTarget *t, uint64 written, uint64 planned)
+{
+	if (written != planned)
+		ereport(ERROR, (errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+						errmsg("only " UINT64_FORMAT " of " UINT64_FORMAT " rows of %s were written", written, planned,
+							   t->label),
+						errdetail("A rule or a trigger on it suppressed the others, and it would not equal its query."),
+						errhint("Drop the rule or the trigger; filter rows in the model's query instead.")));
+}
+
 static void
 apply(DeltaWork *work, Receiver *r)
 {
@@ -313,26 +327,41 @@ apply(DeltaWork *work, Receiver *r)
 	bool split = r->updates->count > 0 && must_split(t);
 
 	if (r->deletes->count > 0)
-		strata_base_run(psprintf("DELETE FROM %s AS t USING delta_delete AS d WHERE t.ctid = d.strata_ctid%s", t->label,
-								 same_table),
-						NULL, work->snapshot, list_make1(r->deletes));
+		require_written(
+			t,
+			strata_base_run(psprintf("DELETE FROM %s AS t USING delta_delete AS d WHERE t.ctid = d.strata_ctid%s",
+									 t->label, same_table),
+							NULL, work->snapshot, list_make1(r->deletes)),
+			r->deletes->count);
 	if (r->updates->count > 0 && split)
-		strata_base_run(psprintf("DELETE FROM %s AS t USING delta_update AS d WHERE t.ctid = d.strata_ctid%s", t->label,
-								 same_table),
-						NULL, work->snapshot, list_make1(r->updates));
+		require_written(
+			t,
+			strata_base_run(psprintf("DELETE FROM %s AS t USING delta_update AS d WHERE t.ctid = d.strata_ctid%s",
+									 t->label, same_table),
+							NULL, work->snapshot, list_make1(r->updates)),
+			r->updates->count);
 	else if (r->updates->count > 0)
-		strata_base_run(
-			psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM delta_update AS d WHERE t.ctid = d.strata_ctid%s",
-					 t->label, columns, prefixed(t->columns, "d"), same_table),
-			NULL, work->snapshot, list_make1(r->updates));
+		require_written(
+			t,
+			strata_base_run(
+				psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM delta_update AS d WHERE t.ctid = d.strata_ctid%s",
+						 t->label, columns, prefixed(t->columns, "d"), same_table),
+				NULL, work->snapshot, list_make1(r->updates)),
+			r->updates->count);
 	if (split)
-		strata_base_run(psprintf("INSERT INTO %s (%s) SELECT %s FROM delta_update", t->label, columns, columns), NULL,
-						work->snapshot, list_make1(r->updates));
+		require_written(
+			t,
+			strata_base_run(psprintf("INSERT INTO %s (%s) SELECT %s FROM delta_update", t->label, columns, columns),
+							NULL, work->snapshot, list_make1(r->updates)),
+			r->updates->count);
 	if (r->inserts->count > 0)
 	{
 		delta_check_key(work, "delta_insert", list_make1(r->inserts));
-		strata_base_run(psprintf("INSERT INTO %s (%s) SELECT %s FROM delta_insert", t->label, columns, columns), NULL,
-						work->snapshot, list_make1(r->inserts));
+		require_written(
+			t,
+			strata_base_run(psprintf("INSERT INTO %s (%s) SELECT %s FROM delta_insert", t->label, columns, columns),
+							NULL, work->snapshot, list_make1(r->inserts)),
+			r->inserts->count);
 	}
 }
 

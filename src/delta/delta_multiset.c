@@ -34,7 +34,7 @@ delta_multiset(DeltaWork *work)
 										" FROM (SELECT %s FROM %s AS o%s%s) AS q GROUP BY 1) AS o USING (image)\n"
 										" WHERE n.rows IS DISTINCT FROM o.rows",
 										columns, t->label, t->scope ? " WHERE " : "", t->scope ? t->scope : ""),
-							   NULL, work->snapshot, list_make1(desired));
+							   NULL, work->snapshot, list_concat(list_make1(desired), work->rowsets));
 	if (images->count > 0)
 	{
 		work->counts->deleted = strata_base_run(
@@ -50,7 +50,7 @@ delta_multiset(DeltaWork *work)
 					 " WHERE t.ctid = d.strata_ctid AND t.tableoid = d.strata_table",
 					 t->label, t->label, "o.", strata_base_join_quoted(t->columns, ", o."), t->scope ? " AND " : "",
 					 t->scope ? t->scope : ""),
-			NULL, work->snapshot, list_make1(images));
+			NULL, work->snapshot, list_concat(list_make1(images), work->rowsets));
 		work->counts->inserted = strata_base_run(
 			psprintf("INSERT INTO %s (%s)\n"
 					 "SELECT %s FROM (\n"

@@ -116,6 +116,8 @@ add_relation(StrataFence *fence, StringInfo inputs, const char *schema, const ch
 		give_up(fence, "reads a relation that is not there");
 		return;
 	}
+	/* as a query locks: the table before what is below it */
+	LockRelationOid(relid, AccessShareLock);
 	/* partitions and inheritance children: a partitioned table has no rows of its own */
 	foreach (lc, find_all_inheritors(relid, AccessShareLock, NULL))
 	{
@@ -196,7 +198,7 @@ add_target(StrataFence *fence, StringInfo inputs, const StrataModel *model)
 			if (rel->rd_rel->relpersistence != RELPERSISTENCE_PERMANENT)
 				give_up(fence, "is kept in an unlogged table");
 			appendStringInfo(inputs, " o%u:%u", RelationGetRelid(rel), rel->rd_rel->relfilenode);
-			fence->relations = lappend_oid(fence->relations, RelationGetRelid(rel));
+			fence->own = lappend_oid(fence->own, RelationGetRelid(rel));
 		}
 		table_close(rel, NoLock);
 	}
@@ -259,7 +261,8 @@ strata_fence_holds(const StrataModel *model, const StrataFence *now)
 	if (!now->known)
 		return false;
 	strata_args_int4(&args, model->id);
-	rows = strata_base_keeper_query("SELECT fence_inputs, fence_lsn FROM strata_state.model WHERE id = $1", &args);
+	rows = strata_base_keeper_query(
+		"SELECT fence_inputs, fence_lsn, fence_own_lsn FROM strata_state.model WHERE id = $1", &args);
 	if (rows->count == 0 || (inputs = strata_rows_text(rows, 0, 1)) == NULL || strcmp(inputs, now->inputs) != 0)
 		return false;
 	lsn = DatumGetLSN(strata_rows_datum(rows, 0, 2, &isnull));
@@ -268,30 +271,24 @@ strata_fence_holds(const StrataModel *model, const StrataFence *now)
 	foreach (lc, now->relations)
 		if (!pages_older(lfirst_oid(lc), lsn))
 			return false;
+	lsn = DatumGetLSN(strata_rows_datum(rows, 0, 3, &isnull));
+	foreach (lc, now->own)
+		if (isnull || !pages_older(lfirst_oid(lc), lsn))
+			return false;
 	return true;
 }
 
 /*
- * Reading a table that was just updated prunes its pages, which stamps them: the next look would be a false alarm. When no
- * transaction number was given out since the snapshot, and none was open then, nobody but us can have stamped a page,
- * so the fence may stand at the log's present end. The end is read before the number: what is written by a number given out
- * in between lies after it. Triggers on the target could have us write to what the model reads: then it stays where it was.
+ * The target's own pages were just stamped by us: they are watched from the log's present end. That end is safe when no transaction
+ * number was given out since the snapshot and none was open then: nobody else can have written to them. It is read before
+ * the number: what a number given out in between writes lies after it.
  */
 static XLogRecPtr
-settle(const StrataModel *model, const StrataFence *fence, Snapshot snapshot)
+own_position(const StrataFence *fence, Snapshot snapshot)
 {
 	XLogRecPtr end = GetXLogInsertRecPtr();
-	Relation target;
-	bool triggers;
 
-	if (!only_ours_since(snapshot))
-		return fence->position.lsn;
-	target = table_open(model->relid, AccessShareLock);
-	triggers = target->rd_rules != NULL;
-	for (int i = 0; target->trigdesc && i < target->trigdesc->numtriggers; i++)
-		triggers = triggers || !target->trigdesc->triggers[i].tgisinternal;
-	table_close(target, NoLock);
-	return triggers ? fence->position.lsn : end;
+	return only_ours_since(snapshot) ? end : fence->position.lsn;
 }
 
 void
@@ -302,6 +299,8 @@ strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot 
 
 	strata_args_int4(&args, model->id);
 	strata_args_text(&args, kept ? fence->inputs : NULL);
-	strata_args_datum(&args, LSNOID, LSNGetDatum(kept ? settle(model, fence, snapshot) : InvalidXLogRecPtr), !kept);
-	strata_base_keeper_execute("UPDATE strata_state.model SET fence_inputs = $2, fence_lsn = $3 WHERE id = $1", &args);
+	strata_args_datum(&args, LSNOID, LSNGetDatum(fence->position.lsn), !kept);
+	strata_args_datum(&args, LSNOID, LSNGetDatum(kept ? own_position(fence, snapshot) : InvalidXLogRecPtr), !kept);
+	strata_base_keeper_execute(
+		"UPDATE strata_state.model SET fence_inputs = $2, fence_lsn = $3, fence_own_lsn = $4 WHERE id = $1", &args);
 }

@@ -21,6 +21,7 @@ typedef struct StrataFence
 	char *inputs; /* what it reads, in its present state, as text */
 	StrataFencePosition position;
 	List *relations; /* Oid: the tables whose pages tell */
+	List *own;       /* Oid: the target's */
 	const char *why; /* when not known: what cannot be watched */
 } StrataFence;
 

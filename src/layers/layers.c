@@ -39,11 +39,28 @@ require_sources(const StrataModel *model)
 	}
 }
 
+/* Depth of refreshes under way in this session. */
+static int refreshing = 0;
+
+/*
+ * A query, trigger or CHECK of a model runs while the model is refreshed, and what it calls must not change definitions beneath
+ * that refresh.
+ */
+void
+layers_refuse_inside_refresh(const char *what)
+{
+	if (refreshing > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE), errmsg("cannot %s while a refresh is under way in this session", what),
+				 errdetail("A function that a model's query, trigger or constraint calls tried to."),
+				 errhint("Call it outside of the refresh.")));
+}
+
 void
 strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
 	StrataIdentity saved;
-	char *adapted = NULL;
+	char *volatile adapted = NULL;
 
 	memset(result, 0, sizeof(*result));
 	result->row_count = -1;
@@ -64,7 +81,16 @@ strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRe
 		if (!STRATA_HAS_NOT_ENFORCED || get_rel_relkind(model->relid) == RELKIND_PARTITIONED_TABLE)
 			layers_silence_references(model->relid);
 	}
-	layers_routine(model)->refresh(model, refresh, result);
+	refreshing++;
+	PG_TRY();
+	{
+		layers_routine(model)->refresh(model, refresh, result);
+	}
+	PG_FINALLY();
+	{
+		refreshing--;
+	}
+	PG_END_TRY();
 	strata_base_leave(&saved);
 	strata_guard_resume();
 	result->adapted = adapted != NULL;

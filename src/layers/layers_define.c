@@ -448,6 +448,7 @@ strata_layers_define(const StrataDefine *define)
 	char *result;
 
 	strata_base_require_version();
+	layers_refuse_inside_refresh("define a model");
 	if (define->query == NULL || define->name == NULL)
 		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("a model needs a name and a query"),
 						errhint("strata.define_%s('schema.name', $$ SELECT ... $$, ...)",

@@ -243,6 +243,7 @@ layers_drop_model(const char *text, bool cascade)
 	List *labels = NIL;
 	ListCell *lc;
 
+	layers_refuse_inside_refresh("drop a model");
 	foreach (lc, models)
 		if (((StrataModel *) lfirst(lc))->id != model->id)
 			labels = lappend(labels, ((StrataModel *) lfirst(lc))->label);

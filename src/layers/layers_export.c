@@ -6,6 +6,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "checks/checks.h"
@@ -243,6 +245,18 @@ still_reads_the_same(const StrataModel *m)
 	return error == NULL && r.same;
 }
 
+/* A name may hold a line break, which would end the comment it stands in. */
+static char *
+on_one_line(const char *label)
+{
+	char *line = pstrdup(label);
+
+	for (char *p = line; *p; p++)
+		if (iscntrl((unsigned char) *p))
+			*p = ' ';
+	return line;
+}
+
 /*
  * The user's text; after a rename, which the server follows and a text does not, what the server has. The rules of a staging model
  * are part of what the server has, so such a model keeps its text.
@@ -258,7 +272,8 @@ query_text(StringInfo out, const StrataModel *m)
 	if (m->layer == STRATA_STAGING &&
 		(strata_option(m->options, "rules") || strata_option(m->options, "reject_failed_casts")))
 	{
-		appendStringInfo(out, "-- What %s reads has been renamed or is gone: correct its query.\n", m->label);
+		appendStringInfo(out, "-- What %s reads has been renamed or is gone: correct its query.\n",
+						 on_one_line(m->label));
 		return m->query;
 	}
 	strata_args_text(&args, strcmp(m->kind, "view") == 0 ? m->label : m->query_view);
@@ -269,7 +284,7 @@ query_text(StringInfo out, const StrataModel *m)
 	appendStringInfo(
 		out,
 		"-- The query of %s as the server keeps it: its own names no longer lead to what it reads (renamed since, or not open to this role).\n",
-		m->label);
+		on_one_line(m->label));
 	return psprintf("\n%s\n", resolved);
 }
 

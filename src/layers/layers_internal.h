@@ -63,6 +63,7 @@ extern const LayerRoutine layers_dimension;
 extern const LayerRoutine layers_date_dimension;
 extern const LayerRoutine layers_fact;
 extern const LayerRoutine layers_mart;
+extern void layers_refuse_inside_refresh(const char *what);
 extern const LayerRoutine *layers_routine(const StrataModel *model);
 
 /* layers_target.c: the target relation and its columns */

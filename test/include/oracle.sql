@@ -66,5 +66,5 @@ BEGIN
     RETURN 'done: ' || coalesce(result, '');
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN SQLSTATE || ' ' || message || coalesce(E'\n  DETAIL ' || nullif(detail, ''), '') || coalesce(E'\n  HINT ' || nullif(hint, ''), '');
+    RETURN SQLSTATE || ' ' || message || coalesce(E'\n  DETAIL ' || regexp_replace(nullif(detail, ''), '^column (\w+\.)?"?(\w+)"? does not exist', 'column \2 does not exist'), '') || coalesce(E'\n  HINT ' || nullif(hint, ''), '');
 END $$;
