@@ -373,8 +373,8 @@ on_key(const KeyLookup *k, const char *d)
 	for (int i = 0; i < list_length(k->fact_columns); i++)
 		appendStringInfo(&buf, "%s%s.%s %s q.%s", i > 0 ? " AND " : "", d,
 						 quote_identifier(list_nth(k->dimension_columns, i)),
-						 strata_base_equality(get_atttype(k->dimension->relid,
-														  get_attnum(k->dimension->relid, list_nth(k->dimension_columns, i)))),
+						 strata_base_equality(get_atttype(
+							 k->dimension->relid, get_attnum(k->dimension->relid, list_nth(k->dimension_columns, i)))),
 						 quote_identifier(list_nth(k->fact_columns, i)));
 	return buf.data;
 }
