@@ -90,7 +90,7 @@ may_change(Oid funcid, void *context)
 												 strcmp(name + strlen(name) - 2, "in") == 0));
 }
 
-/* The text of an enum's or a name's value can change while no row does: labels and relations are renamed. */
+/* The text of a name's value can change while no row does: relations are renamed. (So are labels of enums: fence.c watches them.) */
 static bool
 has_renamed_text(Oid type)
 {
@@ -99,10 +99,10 @@ has_renamed_text(Oid type)
 
 	if (OidIsValid(element))
 		base = getBaseType(element);
-	return type_is_enum(base) || TypeCategory(base) == TYPCATEGORY_COMPOSITE || base == REGCLASSOID ||
-		   base == REGTYPEOID || base == REGROLEOID || base == REGNAMESPACEOID || base == REGPROCOID ||
-		   base == REGPROCEDUREOID || base == REGOPEROID || base == REGOPERATOROID || base == REGCONFIGOID ||
-		   base == REGDICTIONARYOID || base == REGCOLLATIONOID || base == RECORDOID;
+	return TypeCategory(base) == TYPCATEGORY_COMPOSITE || base == REGCLASSOID || base == REGTYPEOID ||
+		   base == REGROLEOID || base == REGNAMESPACEOID || base == REGPROCOID || base == REGPROCEDUREOID ||
+		   base == REGOPEROID || base == REGOPERATOROID || base == REGCONFIGOID || base == REGDICTIONARYOID ||
+		   base == REGCOLLATIONOID || base == RECORDOID;
 }
 
 static bool

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
@@ -23,8 +24,10 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_enum.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "fence/fence.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -50,13 +53,36 @@ only_ours_since(Snapshot snapshot)
 	return true;
 }
 
+/* A label may be renamed, which changes texts and no row: any change of any enum is an alarm. */
+static uint64
+enum_labels(void)
+{
+	Relation rel = table_open(EnumRelationId, AccessShareLock);
+	SysScanDesc scan = systable_beginscan(rel, InvalidOid, false, NULL, 0, NULL);
+	HeapTuple tuple;
+	uint64 sum = 0;
+
+	/* a sum, since the order of the rows says nothing */
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_enum label = (Form_pg_enum) GETSTRUCT(tuple);
+
+		sum += hash_bytes_extended((unsigned char *) NameStr(label->enumlabel), strlen(NameStr(label->enumlabel)),
+								   label->oid);
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return sum;
+}
+
 StrataFencePosition
 strata_fence_before_snapshot(void)
 {
-	StrataFencePosition position = {InvalidXLogRecPtr, false};
+	StrataFencePosition position = {InvalidXLogRecPtr, 0, false};
 
 	/* our own number first: those given out afterwards belong to somebody else */
 	(void) GetCurrentTransactionId();
+	position.enums = enum_labels();
 	position.lsn = GetXLogInsertRecPtr();
 	return position;
 }
@@ -215,7 +241,8 @@ strata_fence_take(const StrataModel *model, Snapshot snapshot, StrataFencePositi
 	fence->position = position;
 	initStringInfo(&inputs);
 	/* log positions and file numbers mean something in this cluster and database only */
-	appendStringInfo(&inputs, UINT64_FORMAT " %u v%d", GetSystemIdentifier(), MyDatabaseId, model->version);
+	appendStringInfo(&inputs, UINT64_FORMAT " %u v%d e" UINT64_FORMAT, GetSystemIdentifier(), MyDatabaseId,
+					 model->version, position.enums);
 	add_inputs(fence, &inputs, model, snapshot, &seen);
 	if (fence->known)
 		add_target(fence, &inputs, model);

@@ -12,7 +12,8 @@
 typedef struct StrataFencePosition
 {
 	XLogRecPtr lsn;
-	bool closed; /* no other transaction was open when the snapshot was taken: fences may be stored */
+	uint64 enums; /* of all labels of all enum types, before the snapshot: they show in texts */
+	bool closed;  /* no other transaction was open when the snapshot was taken: fences may be stored */
 } StrataFencePosition;
 
 typedef struct StrataFence
