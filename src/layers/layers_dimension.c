@@ -176,6 +176,9 @@ gist_has_equality(Oid type)
 	Oid opclass = GetDefaultOpClass(getBaseType(type), get_index_am_oid("gist", false));
 	Oid input;
 
+	/* btree_gist compares floats as C does, where NaN equals nothing: such an index would miss the key in look-ups too */
+	if (getBaseType(type) == FLOAT8OID || getBaseType(type) == FLOAT4OID)
+		return false;
 	if (!OidIsValid(opclass))
 		return false;
 	input = get_opclass_input_type(opclass);

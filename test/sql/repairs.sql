@@ -142,3 +142,21 @@ DROP TABLE rp.child;
 SELECT updated FROM strata.refresh('rp.hk');
 SELECT count(*) FROM (SELECT strata.drop_model(model) FROM strata.select_models('schema:rp')) AS d;
 DROP SCHEMA rp CASCADE;
+-- ---- a NaN key is found, whichever index the planner takes ----
+CREATE SCHEMA rp;
+CREATE TABLE rp.k (k double precision, v text); INSERT INTO rp.k VALUES ('0', 'a'), ('NaN', 'b');
+SELECT strata.define_dimension('rp.dim_k', 'SELECT k, v FROM rp.k', key => '{k}', history => '{v}');
+SELECT inserted FROM strata.refresh('rp.dim_k', as_of => '2025-01-01');
+UPDATE rp.k SET v = v || '!', k = CASE WHEN v = 'a' THEN '-0' ELSE k END;
+SET enable_seqscan = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+SELECT inserted, updated FROM strata.refresh('rp.dim_k', as_of => '2025-01-02');
+RESET ALL;
+SET client_min_messages = warning;
+SELECT count(*) FROM rp.dim_k WHERE is_current AND k_key <> 0;
+\set VERBOSITY terse
+INSERT INTO rp.dim_k VALUES (99, 'NaN', 'x', '2025-01-01 12:00', '2025-01-01 13:00', false);
+\set VERBOSITY default
+SELECT strata.drop_model('rp.dim_k');
+DROP SCHEMA rp CASCADE;
