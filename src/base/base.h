@@ -113,6 +113,12 @@ extern uint64 strata_base_run_into(const char *sql, const StrataArgs *args, Snap
 								   DestReceiver *dest);
 extern StrataRowSet *strata_base_run_rowset(const char *name, const char *sql, const StrataArgs *args,
 											Snapshot snapshot, List *rowsets);
+/*
+ * Rows with a sign: a statement whose last column is strata_sign int4. The row set holds its rows consolidated by image: one row
+ * per image with the sum of its signs, none where that is 0. Memory is bounded by work_mem.
+ */
+extern StrataRowSet *strata_base_run_signed(const char *name, const char *sql, const StrataArgs *args,
+											Snapshot snapshot, List *rowsets);
 /* The columns a SELECT would give, without running it. */
 extern TupleDesc strata_base_describe(const char *sql, List *rowsets);
 
