@@ -11,8 +11,10 @@
 
 #include "base/compat.h"
 
+#include "access/htup.h"
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
+#include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 #include "tcop/dest.h"
 #include "utils/jsonb.h"
@@ -121,6 +123,47 @@ extern StrataRowSet *strata_base_run_signed(const char *name, const char *sql, c
 											Snapshot snapshot, List *rowsets);
 /* The columns a SELECT would give, without running it. */
 extern TupleDesc strata_base_describe(const char *sql, List *rowsets);
+
+/* ---- images (image.c): rows as bytes --------------------------------------------------------------------- */
+
+/* Appends the image of a composite value: its fields' bytes, detoasted. */
+extern void strata_base_image_record(StringInfo buf, HeapTupleHeader record);
+/* Image equality of two values of a column, neither NULL. */
+extern bool strata_base_image_same(Form_pg_attribute att, Datum a, Datum b);
+
+typedef struct StrataImageColumn
+{
+	Form_pg_attribute att;
+	int16 length;
+	bool byval;
+	bool rowtype;
+	bool loose; /* the same value can be stored in several forms */
+} StrataImageColumn;
+
+extern StrataImageColumn strata_base_image_column(Form_pg_attribute att);
+/* Rows of one image have one hash. Long values count with their length only, unless deep. */
+extern uint64 strata_base_image_hash(const StrataImageColumn *columns, int n, const Datum *values, const bool *nulls,
+									 bool deep);
+
+/* ---- signed rows (signed.c) ------------------------------------------------------------------------------ */
+
+/*
+ * start, put any number, finish: consolidated, as by strata_base_run_signed. desc: the columns without the sign; values may
+ * point anywhere for the time of the call. The row set lives where start was called; finish frees the rest.
+ */
+typedef struct StrataSigned StrataSigned;
+extern StrataSigned *strata_signed_start(const char *name, TupleDesc desc);
+extern void strata_signed_put(StrataSigned *rows, const Datum *values, const bool *nulls, int32 sign);
+extern StrataRowSet *strata_signed_finish(StrataSigned *rows);
+
+/*
+ * Matching: after all rows that are wanted were put, rows of a table are offered. Each is taken while its image is wanted, else
+ * left; the callbacks (either may be NULL) are told then or at finish, in a memory context that does not last. The row set
+ * holds what is still wanted.
+ */
+typedef void (*StrataTaken)(void *arg, ItemPointer tid, Oid table, Datum *values, bool *nulls);
+extern void strata_signed_match(StrataSigned *rows, StrataTaken taken, StrataTaken left, void *arg);
+extern void strata_signed_offer(StrataSigned *rows, const Datum *values, const bool *nulls, ItemPointer tid, Oid table);
 
 /* ---- names (names.c) ----------------------------------------------------------------------------------- */
 

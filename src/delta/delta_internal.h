@@ -13,9 +13,6 @@ typedef struct DeltaWork
 	StrataDeltaCounts *counts;
 } DeltaWork;
 
-/* Image equality of one column's values; image of a whole row as bytes. */
-extern bool delta_same_datum(Form_pg_attribute att, Datum a, Datum b);
-
 extern void delta_keyed(DeltaWork *work);
 extern void delta_multiset(DeltaWork *work);
 

@@ -148,7 +148,7 @@ same_row(Receiver *r, Datum *values, bool *nulls)
 
 		if (nulls[n] != nulls[o])
 			return false;
-		if (!nulls[n] && !delta_same_datum(TupleDescAttr(r->desc, n), values[n], values[o]))
+		if (!nulls[n] && !strata_base_image_same(TupleDescAttr(r->desc, n), values[n], values[o]))
 			return false;
 	}
 	return true;

@@ -26,11 +26,11 @@ typedef struct StrataPart
 	int number; /* from 1; the last one's table is the target */
 	bool last;
 	StrataRule rule;
-	bool also_keys;   /* ALGEBRA: the rule of keys would serve as well */
-	char *what;       /* what it does, for people: "GROUP BY customer_id", "joins 3 relations" */
-	char *reason;     /* why this rule, and why not a better one */
-	Query *query;     /* reads relations, and earlier parts as RTE_CTE named by strata_part_name() until they are bound */
-	List *keys;       /* ALGEBRA, KEYS: int, positions (from 1) of its output columns that are its key; NIL: one group */
+	bool also_keys; /* ALGEBRA: the rule of keys would serve as well */
+	char *what;     /* what it does, for people: "GROUP BY customer_id", "joins 3 relations" */
+	char *reason;   /* why this rule, and why not a better one */
+	Query *query;   /* reads relations, and earlier parts as RTE_CTE named by strata_part_name() until they are bound */
+	List *keys;     /* ALGEBRA, KEYS: int, positions (from 1) of its output columns that are its key; NIL: one group */
 	bool keys_unique; /* at most one output row per key (GROUP BY; not windows) */
 	List *parts;      /* int: numbers of the parts it reads */
 } StrataPart;
@@ -44,11 +44,11 @@ typedef struct StrataInput
 
 typedef struct StrataIncremental
 {
-	List *parts;      /* StrataPart *, each after those it reads */
-	List *inputs;     /* StrataInput * */
-	List *tree;       /* char *: the query as a tree, a line each, with rule and reason */
-	bool whole;       /* the last part reads relations and is computed in full: nothing is gained */
-	char *why_whole;  /* then, in words */
+	List *parts;     /* StrataPart *, each after those it reads */
+	List *inputs;    /* StrataInput * */
+	List *tree;      /* char *: the query as a tree, a line each, with rule and reason */
+	bool whole;      /* the last part reads relations and is computed in full: nothing is gained */
+	char *why_whole; /* then, in words */
 } StrataIncremental;
 
 /*
