@@ -19,6 +19,9 @@ typedef struct StrataDeltaTarget
 	const char *scope;    /* condition on alias o: only these rows of the target are compared; NULL: all */
 	bool no_swap;         /* never replace the storage (a dimension keeps rows outside the query) */
 	bool rebuild;         /* replace the storage if that is possible at all */
+	List *
+		find; /* names: the columns by which signed rows are looked up (an index), NULLs allowed; NIL: key, else whole rows */
+	bool find_unique; /* at most one row of the target for each find value */
 } StrataDeltaTarget;
 
 typedef struct StrataDeltaCounts
@@ -32,6 +35,27 @@ typedef struct StrataDeltaCounts
 
 extern void strata_delta_apply(const StrataDeltaTarget *target, const char *query, const StrataArgs *args,
 							   Snapshot snapshot, List *rowsets, StrataDeltaCounts *counts);
+
+/*
+ * target = target + change. change: the target's columns in the order of target->columns, then strata_sign, one row per image. False: a
+ * row that has to go is not there as often; nothing was written.
+ */
+extern bool strata_delta_apply_signed(const StrataDeltaTarget *target, StrataRowSet *change, Snapshot snapshot,
+									  StrataDeltaCounts *counts);
+/*
+ * The rows of the target that match scope (on alias o; NULL: all) become the result of the query; rows in both stay where they
+ * are. Gives the change it made as signed rows, one per image, named change_name (NULL: none is made).
+ */
+extern StrataRowSet *strata_delta_apply_part(const StrataDeltaTarget *target, const char *query, const StrataArgs *args,
+											 Snapshot snapshot, List *rowsets, const char *scope,
+											 const char *change_name, StrataDeltaCounts *counts);
+/*
+ * Hidden state of groups. columns: the state table's, the keys first, then the row count, then the rest; merged: strata_ctid, the keys,
+ * the old state, the new state, strata_rescan. Without keys the one row stays when its count is 0. False: a count
+ * below 0; nothing was written.
+ */
+extern bool strata_delta_merge_state(const char *state_label, const List *columns, int nkeys, StrataRowSet *merged,
+									 Snapshot snapshot);
 
 /* Refuses NULLs and duplicates in the key of the rows that are in the target. */
 extern void strata_delta_check_key(const StrataDeltaTarget *target, Snapshot snapshot);
