@@ -78,7 +78,7 @@ clean-build:
 
 # ---- the targets below install the packages they miss, then use test/cluster's private servers ----
 
-.PHONY: setup demo demo-stop test lint format bench coverage test-all-versions test-asan help
+.PHONY: setup demo demo-stop test lint format bench coverage test-all-versions test-asan fuzz-refresh help
 
 setup:
 	@.ci/setup
@@ -110,6 +110,9 @@ test-all-versions:
 test-asan: setup
 	@test/asan
 
+fuzz-refresh: setup
+	@test/fuzz/in_cluster refresh $(FUZZ)
+
 help:
 	@echo 'make                    build the library and the install script'
 	@echo 'make install            install into the PostgreSQL of PG_CONFIG'
@@ -121,4 +124,5 @@ help:
 	@echo 'make bench [BENCH=...]  measure; one line "NAME ratio VALUE" each'
 	@echo 'make coverage           line coverage of the tests, per room'
 	@echo 'make test-all-versions  the tests on the other PostgreSQL versions, in chroots'
+	@echo 'make fuzz-refresh       random models and changes, each refresh against its query (FUZZ="--seed N --refreshes N")'
 	@echo 'make test-asan          the tests under AddressSanitizer, on a PostgreSQL with assertions'
