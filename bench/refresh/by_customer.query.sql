@@ -1,0 +1,1 @@
+SELECT customer, count(*) AS n, sum(amount) AS s FROM b.orders GROUP BY customer
