@@ -137,10 +137,11 @@ sub run_case
 			$updated = 1 if !defined $error && $sql =~ /^UPDATE/;
 			if ($step->{t} eq 'tx')
 			{
+				# rows are back where they were
+				%before = () if $sql =~ /^ROLLBACK/ || $aborted || defined $error;
 				$in = 1 if $sql =~ /^BEGIN/;
 				$in = 0 if $sql =~ /^(COMMIT|ROLLBACK$)/;
 				$aborted = 0 if !$in || ($sql =~ /^ROLLBACK TO/ && !defined $error);
-				%before = () if $sql =~ /^ROLLBACK/ || $aborted || defined $error || $sql =~ /^COMMIT/ && $updated;
 			}
 			next;
 		}

@@ -105,7 +105,7 @@ sub expression
 	return ["CASE WHEN " . condition(@$scope) . " THEN $e END", $tag] if $kind < 68;
 	return ["coalesce($e, " . literal($tag, 0) . ')', $tag eq 'num0' ? 'num' : $tag] if $kind < 72 && $tag ne 'small' && $tag !~ /^(ci|n2)$/;
 	return ["${e}::text", 'text'] if $kind < 78 && $tag !~ /^(ci|f4|num|avg)$/;
-	return ["$e IS NULL", 'bool'] if $kind < 81;
+	return ["($e IS NULL)", 'bool'] if $kind < 81;
 	return ["$e " . pick('+ 1', '* 2', '- 3'), $tag eq 'small' ? 'int' : $tag] if $class eq 'i';
 	return ["$e " . pick('+ 1', '* 2'), $tag] if $class eq 'f';
 	return ["round($e, 1)", 'num0'] if $tag eq 'n2' && chance(50);
@@ -114,7 +114,7 @@ sub expression
 	return ["length($e)", 'int'] if $tag =~ /^(text|char)$/;
 	return ["date_trunc('month', ${e}::timestamp)::date", 'date'] if $tag =~ /^(date|ts)$/;
 	return ["date_trunc('day', $e)", 'tz'] if $tag eq 'tz';
-	return ["NOT $e", 'bool'] if $tag eq 'bool';
+	return ["(NOT $e)", 'bool'] if $tag eq 'bool';
 	return ["$e ->> 'a'", 'text'] if $tag =~ /^json/;
 	return ["cardinality($e)", 'int'] if $tag =~ /^[it]arr$/;
 	return [$e, $tag];
