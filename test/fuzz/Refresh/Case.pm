@@ -10,11 +10,13 @@ use Refresh::Rand;
 use Refresh::Tables;
 use Refresh::Query;
 use Refresh::Changes;
-our @EXPORT = qw(make_case run_case prelude check_sql);
+our @EXPORT = qw(make_case run_case prelude check_sql sql_of);
 
 my @prelude = ('CREATE SCHEMA src', 'CREATE SCHEMA fz', "CREATE TYPE src.mood AS ENUM ('low', 'mid', 'high')", 'CREATE TYPE src.pair AS (x integer, label text)',
 	"CREATE COLLATION src.nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false)",
-	"CREATE FUNCTION src.wrap(t text) RETURNS text LANGUAGE sql IMMUTABLE AS \$\$ SELECT '<' || t || '>' \$\$");
+	"CREATE FUNCTION src.wrap(t text) RETURNS text LANGUAGE sql IMMUTABLE AS \$\$ SELECT '<' || t || '>' \$\$",
+	'CREATE FUNCTION src.refresh(models text) RETURNS TABLE (model text, action text, status text, inserted bigint, updated bigint, deleted bigint) LANGUAGE plpgsql AS $$ BEGIN '
+		. 'RETURN QUERY SELECT r.model, r.action, r.status, r.inserted, r.updated, r.deleted FROM strata.refresh(models) AS r; END $$');
 sub prelude { return @prelude }
 
 # ---- making ----
@@ -51,7 +53,7 @@ sub make_case
 			: $kind < 92 ? "SELECT strata.define_staging('$name', $query, materialized => 'table'$key)"
 			: "SELECT strata.define_staging('$name', $query)";
 		push @steps, { t => 'model', name => $name, sql => $sql, view => $kind >= 92 };
-		push @models, { name => $name, cols => $q->{cols}, est => $q->{est}, key => $key ? $q->{key} : undef, depth => $depth + 1 };
+		push @models, { name => $name, sql => $sql, view => $kind >= 92, cols => $q->{cols}, est => $q->{est}, key => $key ? $q->{key} : undef, depth => $depth + 1 };
 	}
 	my @names = map { $_->{name} } @models;
 	push @steps, { t => 'refresh', of => '*' };
@@ -60,9 +62,9 @@ sub make_case
 		my $kind = rnd(100);
 		my $one = pick(@names);
 		my $of = $kind < 62 ? '*' : $kind < 77 ? $one : $kind < 90 ? "+$one" : $kind < 95 ? "$one+" : join(' ', $one, pick(@names));
-		return { t => 'refresh', of => $of, rebuild => chance(2) };
+		return { t => 'refresh', of => $of, rebuild => chance(2), how => chance(90) ? '' : pick('record', 'plpgsql') };
 	};
-	push @steps, round($tables, $refresh, $weights) for 1 .. 4 + rnd(6);
+	push @steps, round($tables, $refresh, $weights, \@models) for 1 .. 4 + rnd(6);
 	push @steps, { t => 'refresh', of => '*' };
 	return \@steps;
 }
@@ -75,7 +77,8 @@ sub sql_of
 {
 	my ($step) = @_;
 	return plain($step->{sql}) if defined $step->{sql};
-	return "SELECT model, action, status, inserted, updated, deleted FROM strata.refresh('$step->{of}'" . ($step->{rebuild} ? ', full_rebuild => true' : '') . ')';
+	return "SELECT * FROM src.refresh('$step->{of}')" if ($step->{how} // '') eq 'plpgsql';
+	return "SELECT model, action, status, inserted, updated, deleted FROM strata.refresh('$step->{of}'" . ($step->{rebuild} ? ', full_rebuild => true' : '') . ($step->{how} ? ", on_error => 'record'" : '') . ')';
 }
 
 # what shows a difference, for the script
@@ -107,105 +110,152 @@ sub surplus
 
 sub show { my @rows = @_; my $n = @rows; @rows = map { length > 300 ? substr($_, 0, 300) . '...' : $_ } @rows; return join('', map { "    $_\n" } @rows[ 0 .. ($n > 5 ? 4 : $n - 1) ]) . ($n > 5 ? "    ... $n in all\n" : '') }
 
+# Runs a step that is no refresh; returns what failed, or undef. state: models by name, places before, per session whether it
+# is in a transaction and whether that is aborted.
+sub run_change
+{
+	my ($step, $db, $state, $count) = @_;
+	my $own = $state->{ $step->{on} // 'a' };
+	my $sql = sql_of($step);
+
+	return if $own->{aborted} && $step->{t} ne 'tx';
+	my ($error) = $db->run($sql);
+	if (defined $error)
+	{
+		return { kind => 'crash', text => "$error\n" } if $error =~ /^lost/;
+		$count->{errors}{"$step->{t} " . substr($error, 0, 5)}++;
+		push @{ $count->{said} }, "$error\n  $sql\n" if $ENV{FUZZ_VERBOSE} && $error !~ /^25P02/;
+		return { kind => 'error', text => "$error\n" . $db->last_errors } if $error =~ /^XX/ || $step->{t} eq 'plan' && $error !~ /^40001/;
+		$own->{aborted} = 1 if $own->{in};
+	}
+	elsif ($step->{t} eq 'model') { $state->{models}{ $step->{name} } = $step; $count->{models}++ }
+	elsif ($step->{t} eq 'drop') { delete $state->{models}{ $step->{name} }; delete $state->{before}{ $step->{name} } }
+	elsif ($step->{t} eq 'hand') { $state->{edited}{ $step->{name} } = 1 }
+	elsif ($sql =~ /^UPDATE/) { $state->{updated} = 1 }
+	# rows may stand elsewhere
+	$state->{before} = {} if $step->{t} =~ /^(model|hand|drop|set)$/;
+	if ($step->{t} eq 'tx')
+	{
+		$state->{before} = {} if $sql =~ /^ROLLBACK/ || $own->{aborted} || defined $error;
+		$own->{in} = 1 if $sql =~ /^BEGIN/;
+		$own->{in} = 0 if $sql =~ /^(COMMIT$|ROLLBACK$|PREPARE)/;
+		$own->{aborted} = 0 if !$own->{in} || ($sql =~ /^ROLLBACK TO/ && !defined $error);
+	}
+	return;
+}
+
+# an error of a refresh: what failed, or undef when it is not the refresh's
+sub refresh_error
+{
+	my ($error, $sql, $db, $state, $own, $count) = @_;
+	return { kind => 'crash', text => "$error\n" } if $error =~ /^lost/;
+	my $text = "$error\n" . $db->last_errors;
+	if ($error =~ /^40001/ && $own->{in})
+	{
+		$count->{errors}{'refresh 40001'}++;
+		$own->{aborted} = 1;
+		return;
+	}
+	$db->run('ROLLBACK') if $own->{in};
+	# a query that fails by itself is not what is looked for
+	for my $model (values %{ $state->{models} })
+	{
+		my ($alone) = $db->run('SELECT count(q::text) FROM (' . query_of($model) . ') AS q');
+		next unless defined $alone && substr($alone, 0, 5) eq substr($error, 0, 5);
+		$count->{errors}{ "query " . substr($alone, 0, 5) }++;
+		push @{ $count->{said} }, "$alone\n  $model->{sql}\n" if $ENV{FUZZ_VERBOSE};
+		return { kind => 'end' };
+	}
+	return { kind => 'error', text => $text };
+}
+
 # Runs the steps; returns what failed, or undef. The two are connections, count gathers figures.
 sub run_case
 {
 	my ($steps, $main_db, $side_db, $count, $sabotage) = @_;
-	my (%models, %before);
-	my ($in, $aborted, $updated) = (0, 0, 0);
+	my %state = (models => {}, before => {}, edited => {}, a => {}, b => {});
 
 	for my $i (0 .. $#$steps)
 	{
 		my $step = $steps->[$i];
 		my $db = $step->{on} ? $side_db : $main_db;
-		my $sql = sql_of($step);
-
-		if ($step->{t} ne 'refresh')
-		{
-			next if $aborted && !$step->{on} && $step->{t} eq 'dml';
-			my ($error) = $db->run($sql);
-			return { kind => 'crash', step => $i, text => "$error\n" } if defined $error && $error =~ /^lost/;
-			if (defined $error)
-			{
-				$count->{errors}{"$step->{t} " . substr($error, 0, 5)}++;
-				push @{ $count->{said} }, "$error\n  $sql\n" if $ENV{FUZZ_VERBOSE} && $error !~ /^25P02/;
-				return { kind => 'error', step => $i, text => "$error\n" } if $error =~ /^XX/;
-				$aborted = 1 if $in && !$step->{on};
-			}
-			elsif ($step->{t} eq 'model') { $models{ $step->{name} } = $step; $count->{models}++ }
-			next if $step->{on};
-			$updated = 1 if !defined $error && $sql =~ /^UPDATE/;
-			if ($step->{t} eq 'tx')
-			{
-				# rows are back where they were
-				%before = () if $sql =~ /^ROLLBACK/ || $aborted || defined $error;
-				$in = 1 if $sql =~ /^BEGIN/;
-				$in = 0 if $sql =~ /^(COMMIT|ROLLBACK$)/;
-				$aborted = 0 if !$in || ($sql =~ /^ROLLBACK TO/ && !defined $error);
-			}
-			next;
-		}
-
-		next if $aborted;
-		next if grep { !$models{$_} } $step->{of} =~ /(fz\.m\d+)/g;
-		next unless %models;
-		for my $name (grep { !$models{$_}{view} } keys %models) { $before{$name} //= contents($main_db, $name) }
-		my ($error, @rows) = $main_db->run($sql);
-		if (defined $error)
-		{
-			return { kind => 'crash', step => $i, text => "$error\n" } if $error =~ /^lost/;
-			my $text = "$error\n" . $main_db->last_errors;
-			$main_db->run('ROLLBACK') if $in;
-			# a query that fails by itself is not what is looked for
-			for my $name (keys %models)
-			{
-				my ($own) = $main_db->run('SELECT count(q::text) FROM (' . query_of($models{$name}) . ') AS q');
-				if (defined $own && substr($own, 0, 5) eq substr($error, 0, 5)) { $count->{errors}{ "query " . substr($own, 0, 5) }++; push @{ $count->{said} }, "$own\n  $models{$name}{sql}\n" if $ENV{FUZZ_VERBOSE}; return }
-			}
-			return { kind => 'error', step => $i, text => $text };
-		}
-		for (@rows)
-		{
-			my ($name, $action, $status, $inserted, $updated_rows, $deleted) = split /\x1f/, $_, -1;
-			my $model = $models{$name} or next;
-			$count->{refreshes}++;
-			$count->{actions}{$action}++;
-			next if $model->{view};
-			if ($sabotage && $updated && $sql !~ /full_rebuild/ && $model->{sql} =~ /GROUP BY/) { $main_db->run("DELETE FROM $name WHERE ctid = (SELECT min(ctid) FROM $name)") }
-			my $query = query_of($model);
-			my ($wrong, @result) = $main_db->run("SELECT q::text FROM ($query) AS q");
-			return { kind => 'error', step => $i, model => $name, text => "the query itself: $wrong\n" } if defined $wrong;
-			my $now = contents($main_db, $name);
-			return { kind => 'error', step => $i, model => $name, text => "$now->{error}\n" } if defined $now->{error};
-			my ($want, $have) = (bag(@result), bag(values %{ $now->{rows} }));
-			my @missing = surplus($want, $have);
-			my @extra = surplus($have, $want);
-			my $tail = '';
-			if (@missing || @extra)
-			{
-				return { kind => 'differs', step => $i, model => $name, query => $query,
-					text => "$name ($action) is not what its query gives: " . @missing . " rows missing, " . @extra . " too many\n" . (@missing ? "  missing:\n" . show(@missing) : '') . (@extra ? "  too many:\n" . show(@extra) : '') };
-			}
-			my $old = $before{$name};
-			my ($was, $is) = ($old->{rows}, $now->{rows});
-			if (($old->{storage} // '') eq ($now->{storage} // ''))
-			{
-				# as many rows as both have stay in their places
-				my $then = bag(values %$was);
-				my ($common, $kept) = (0, 0);
-				for (keys %$have) { my $n = $then->{$_} // 0; $common += $n < $have->{$_} ? $n : $have->{$_} }
-				for (keys %$is) { $kept++ if exists $was->{$_} && $was->{$_} eq $is->{$_} }
-				return { kind => 'moved', step => $i, model => $name, text => "$name ($action): " . ($common - $kept) . " unchanged rows moved\n" } if $kept < $common;
-			}
-			if (!$step->{rebuild} && $inserted ne '' && keys(%$was) + $inserted - $deleted != keys %$is)
-			{
-				return { kind => 'counts', step => $i, model => $name, text => "$name ($action): from " . keys(%$was) . " rows, $inserted inserted and $deleted deleted, to " . keys(%$is) . "\n" };
-			}
-			$before{$name} = $now;
-		}
-		$updated = 0;
+		my $failure = $step->{t} eq 'refresh' ? run_refresh($step, $db, \%state, $count, $sabotage) : run_change($step, $db, \%state, $count);
+		next unless $failure;
+		return if $failure->{kind} eq 'end';
+		return { %$failure, step => $i };
 	}
 	return;
+}
+
+# a refresh and what must hold after it
+sub run_refresh
+{
+	my ($step, $db, $state, $count, $sabotage) = @_;
+	my $own = $state->{ $step->{on} // 'a' };
+	my $models = $state->{models};
+	my $sql = sql_of($step);
+
+	return if $own->{aborted} || !%$models || grep { !$models->{$_} } $step->{of} =~ /(fz\.m\d+)/g;
+	# a model that reads what was changed by hand is computed with it only
+	return if %{ $state->{edited} } && $step->{of} ne '*';
+	$state->{edited} = {};
+	for my $name (grep { !$models->{$_}{view} } keys %$models) { $state->{before}{$name} //= contents($db, $name) }
+	my ($error, @rows) = $db->run($sql);
+	return refresh_error($error, $sql, $db, $state, $own, $count) if defined $error;
+	for (@rows)
+	{
+		my ($name, $action, $status, $inserted, $updated, $deleted) = split /\x1f/, $_, -1;
+		my $model = $models->{$name} or next;
+		return { kind => 'error', model => $name, text => "$name: $status\n" } if $status =~ /fail/;
+		$count->{refreshes}++;
+		$count->{actions}{$action}++;
+		next if $model->{view};
+		$db->run("DELETE FROM $name WHERE ctid = (SELECT min(ctid) FROM $name)") if $sabotage && $state->{updated} && !$step->{rebuild} && $model->{sql} =~ /GROUP BY/;
+		my $now = contents($db, $name);
+		return { kind => 'error', model => $name, text => "$now->{error}\n" } if defined $now->{error};
+		my $wrong = compare($model, $action, $db, $now) // compare_places($name, $action, $state->{before}{$name}, $now) // ($step->{rebuild} ? undef : compare_counts($name, $action, $state->{before}{$name}, $now, $inserted, $deleted));
+		return { %$wrong, model => $name } if $wrong;
+		$state->{before}{$name} = $now;
+	}
+	$state->{updated} = 0;
+	return;
+}
+
+# the target against its query
+sub compare
+{
+	my ($model, $action, $db, $now) = @_;
+	my $query = query_of($model);
+	my ($error, @result) = $db->run("SELECT q::text FROM ($query) AS q");
+	return { kind => 'error', text => "the query itself: $error\n" } if defined $error;
+	my ($want, $have) = (bag(@result), bag(values %{ $now->{rows} }));
+	my @missing = surplus($want, $have);
+	my @extra = surplus($have, $want);
+	return unless @missing || @extra;
+	return { kind => 'differs', query => $query,
+		text => "$model->{name} ($action) is not what its query gives: " . @missing . " rows missing, " . @extra . " too many\n" . (@missing ? "  missing:\n" . show(@missing) : '') . (@extra ? "  too many:\n" . show(@extra) : '') };
+}
+
+# as many rows as both have stay in their places
+sub compare_places
+{
+	my ($name, $action, $old, $now) = @_;
+	return if ($old->{storage} // '') ne ($now->{storage} // '');
+	my ($was, $is) = ($old->{rows}, $now->{rows});
+	my ($then, $have) = (bag(values %$was), bag(values %$is));
+	my ($common, $kept) = (0, 0);
+	for (keys %$have) { my $n = $then->{$_} // 0; $common += $n < $have->{$_} ? $n : $have->{$_} }
+	for (keys %$is) { $kept++ if exists $was->{$_} && $was->{$_} eq $is->{$_} }
+	return if $kept >= $common;
+	return { kind => 'moved', text => "$name ($action): " . ($common - $kept) . " unchanged rows moved\n" };
+}
+
+sub compare_counts
+{
+	my ($name, $action, $old, $now, $inserted, $deleted) = @_;
+	my ($was, $is) = (scalar keys %{ $old->{rows} }, scalar keys %{ $now->{rows} });
+	return if $inserted eq '' || $was + $inserted - $deleted == $is;
+	return { kind => 'counts', text => "$name ($action): from $was rows, $inserted inserted and $deleted deleted, to $is\n" };
 }
 
 1;

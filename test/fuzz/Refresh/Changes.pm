@@ -186,11 +186,65 @@ sub nested
 	return @steps;
 }
 
+# a block of changes, alone or in a transaction, with refreshes inside
+sub block
+{
+	my ($tables, $refresh) = @_;
+	my $kind = rnd(100);
+	return changes($tables, 1 + rnd(2)) if $kind < 40;
+	my @steps = tx('BEGIN' . (chance(15) ? pick(' ISOLATION LEVEL REPEATABLE READ', ' ISOLATION LEVEL SERIALIZABLE') : ''));
+	push @steps, nested($tables, 2, $kind >= 80 ? $refresh : undef);
+	if ($kind >= 75)
+	{
+		# a refresh inside, and another
+		push @steps, $refresh->();
+		push @steps, nested($tables, 1, $refresh), $refresh->() if chance(50);
+		push @steps, changes($tables, 1 + rnd(2)) if chance(30);
+	}
+	return (@steps, tx(chance(25) ? 'ROLLBACK' : 'COMMIT'));
+}
+
+sub side { return map { { %$_, on => 'b' } } @_ }
+
+sub blocks
+{
+	my ($tables, $refresh, $other) = @_;
+	my @steps;
+	for (1 .. (chance(12) ? 0 : chance(60) ? 1 : 1 + rnd(3)))
+	{
+		my @block = block($tables, $refresh);
+		# what one session did, another refreshes
+		push @steps, $other && chance(15) ? side(@block) : @block;
+	}
+	return (@steps, $refresh->());
+}
+
+# another session's transaction is open meanwhile; it has a table to itself
+sub beside
+{
+	my ($tables, $refresh) = @_;
+	my ($mine) = grep { !$_->{parts} && !$_->{parent} && $_->{shape} ne 'keyed' } shuffled(@$tables);
+	return blocks($tables, $refresh) unless $mine && @$tables > 1;
+	my @rest = grep { $_ != $mine } @$tables;
+	my @steps = map { blocks(\@rest, $refresh) } 1 .. 1 + rnd(3);
+	my @theirs = (changes([$mine], 1 + rnd(2), 1), chance(30) ? (tx('SAVEPOINT t'), changes([$mine], 1, 1), tx(pick('ROLLBACK TO t', 'RELEASE t'))) : ());
+	my @end = chance(10) ? (tx("PREPARE TRANSACTION 'fuzz'"), tx(pick("COMMIT PREPARED 'fuzz'", "ROLLBACK PREPARED 'fuzz'"))) : tx(chance(80) ? 'COMMIT' : 'ROLLBACK');
+	# its statements among ours, in their order
+	my @at = sort { $a <=> $b } map { rnd(@steps + 1) } @theirs, @end;
+	my @all = side(tx('BEGIN'));
+	for my $i (0 .. @steps)
+	{
+		while (@at && $at[0] == $i) { shift @at; push @all, side(@theirs ? shift @theirs : shift @end) }
+		push @all, $steps[$i] if $i < @steps;
+	}
+	return (@all, chance(70) ? $refresh->() : ());
+}
+
 # what happens until and with the next refresh
 sub round
 {
-	my ($tables, $refresh, $weights) = @_;
-	my (@steps, @before, @after);
+	my ($tables, $refresh, $weights, $models) = @_;
+	my @steps;
 
 	if (chance($weights->{bypass}))
 	{
@@ -198,62 +252,44 @@ sub round
 		my ($off, $on) = @{ pick([ 'SET session_replication_role = replica', 'RESET session_replication_role' ], [ "ALTER TABLE $t->{name} DISABLE TRIGGER USER", "ALTER TABLE $t->{name} ENABLE TRIGGER USER" ]) };
 		push @steps, { t => 'set', sql => $off }, changes([$t], 1 + rnd(2)), { t => 'set', sql => $on };
 	}
-	if (chance($weights->{ddl}))
+	push @steps, ddl(pick(@$tables)) if chance($weights->{ddl});
+	push @steps, redefine(pick(@$models)) if chance($weights->{redefine});
+	if (chance($weights->{hand}))
 	{
-		push @steps, ddl(pick(@$tables));
+		my $name = pick(@$models)->{name};
+		push @steps, { t => 'hand', name => $name, sql => pick("DELETE FROM $name WHERE ctid = (SELECT min(ctid) FROM $name)", "INSERT INTO $name SELECT * FROM $name LIMIT 1", "TRUNCATE $name") }, { t => 'refresh', of => '*' };
 	}
-	# another session's transaction that is open across the refresh; it has its table to itself
-	my $open;
-	if (@$tables > 1 && chance($weights->{concurrent}))
-	{
-		my ($mine) = grep { !$_->{parts} && !$_->{parent} && $_->{shape} ne 'keyed' } shuffled(@$tables);
-		if ($mine)
-		{
-			$open = $mine;
-			$tables = [ grep { $_ != $mine } @$tables ];
-			push @steps, map { { %$_, on => 'b' } } tx('BEGIN'), changes([$mine], 1 + rnd(2), 1);
-		}
-	}
-	for (1 .. (chance(12) ? 0 : chance(60) ? 1 : 1 + rnd(3)))
-	{
-		my $kind = rnd(100);
-		if ($kind < 40) { push @steps, changes($tables, 1 + rnd(2)) }
-		else
-		{
-			my $isolation = chance(12) ? pick(' ISOLATION LEVEL REPEATABLE READ', ' ISOLATION LEVEL SERIALIZABLE') : '';
-			push @steps, tx("BEGIN$isolation");
-			push @steps, nested($tables, 2, $kind >= 80 ? $refresh : undef);
-			if ($kind >= 75)
-			{
-				# a refresh inside, and another
-				push @steps, $refresh->();
-				push @steps, nested($tables, 1, $refresh), $refresh->() if chance(50);
-				push @steps, changes($tables, 1 + rnd(2)) if chance(30);
-			}
-			push @steps, tx(chance(25) ? 'ROLLBACK' : 'COMMIT');
-		}
-	}
-	push @steps, $refresh->();
-	if ($open)
-	{
-		push @steps, map { { %$_, on => 'b' } } changes([$open], rnd(2), 1) if chance(30);
-		push @steps, { %{ tx(chance(80) ? 'COMMIT' : 'ROLLBACK') }, on => 'b' };
-		push @steps, $refresh->() if chance(70);
-	}
-	return @steps;
+	push @steps, { t => 'plan', sql => "SELECT count(*) FROM strata.plan(data => true)" } if chance(3);
+	return (@steps, chance($weights->{concurrent}) ? beside($tables, $refresh) : blocks($tables, $refresh, 1));
+}
+
+# the model again: with fewer rows, as it was, or gone and back
+sub redefine
+{
+	my ($m) = @_;
+	my $sql = $m->{sql};
+	return { t => 'model', name => $m->{name}, sql => $sql, view => $m->{view} } if chance(30);
+	my $c = pick(@{ $m->{cols} });
+	$sql =~ s/(\$q\$)(.*)\$q\$/"$1SELECT * FROM ($2) AS redefined WHERE $c->[0] IS " . pick('', 'NOT ') . 'NULL$q$'/se if chance(70);
+	return ({ t => 'drop', name => $m->{name}, sql => "SELECT strata.drop_model('$m->{name}')" }, { t => 'model', name => $m->{name}, sql => $sql, view => $m->{view} }, { t => 'refresh', of => '*' }) if chance(30);
+	return ({ t => 'model', name => $m->{name}, sql => $sql, view => $m->{view} }, { t => 'refresh', of => '*' });
 }
 
 sub ddl
 {
 	my ($t) = @_;
 	my $name = $t->{name};
-	my @kinds = ("VACUUM FULL $name", "ANALYZE $name", "CREATE INDEX ON $name (k)", "ALTER TABLE $name ADD COLUMN extra_" . ($fresh += 1) . " int DEFAULT 5", "ALTER TABLE $name SET (fillfactor = 70)", "VACUUM $name");
-	if ($t->{parts} && chance(60))
+	my ($c) = grep { !$_->{generated} && !$_->{serial} && !$_->{parent} && $_->{tag} =~ /^(int|n2|small|char)$/ } shuffled(@{ $t->{columns} });
+	my @kinds = map { { t => 'ddl', sql => $_ } } ("VACUUM FULL $name", "ANALYZE $name", "CREATE INDEX ON $name (k)", "ALTER TABLE $name ADD COLUMN extra_" . ($fresh += 1) . " int DEFAULT 5", "VACUUM $name");
+	push @kinds, { t => 'ddl', sql => "ALTER TABLE $name ALTER COLUMN $c->{name} TYPE " . { int => 'bigint', small => 'integer', n2 => 'numeric(14,3)', char => 'char(5)' }->{ $c->{tag} } } if $c;
+	if ($t->{parts} && chance(70))
 	{
-		my $part = pick(@{ $t->{parts} });
-		push @kinds, ("ALTER TABLE $name DETACH PARTITION $part") x 4;
+		my $n = rnd(scalar @{ $t->{parts} });
+		my ($part, $bounds) = ($t->{parts}[$n], $t->{bounds}[$n]);
+		return ({ t => 'ddl', sql => "ALTER TABLE $name DETACH PARTITION $part" }, chance(50) ? dml("DELETE FROM $part WHERE id % 2 = 0") : (), chance(40) ? { t => 'refresh', of => '*' } : (),
+			chance(60) ? { t => 'ddl', sql => "ALTER TABLE $name ATTACH PARTITION $part $bounds" } : ());
 	}
-	return { t => 'ddl', sql => pick(@kinds) };
+	return pick(@kinds);
 }
 
 1;

@@ -113,7 +113,7 @@ sub make_tables
 			@partition = $keyed || $shape eq 'unique' || chance(50) ? ('id', pick(qw(RANGE HASH LIST))) : ('k', pick(qw(LIST HASH)));
 			$table->{partitioned} = 1;
 		}
-		my @parents = grep { $_->{shape} eq 'keyed' } @tables;
+		my @parents = grep { $_->{shape} eq 'keyed' && !$_->{unlogged} } @tables;
 		if (@parents && chance(20))
 		{
 			my $parent = pick(@parents);
@@ -134,7 +134,8 @@ sub make_tables
 		push @items, 'UNIQUE (id)' if $shape eq 'unique';
 		$table->{columns} = \@columns;
 		$table->{key} = $shape eq 'keyed' ? ['id'] : $shape eq 'composite' ? [ 'id', 'k' ] : undef;
-		push @steps, 'CREATE ' . (chance(3) && !@partition && !$table->{parent} ? 'UNLOGGED ' : '') . "TABLE $name (" . join(', ', @items) . ')' . (@partition ? " PARTITION BY $partition[1] ($partition[0])" : '');
+		$table->{unlogged} = chance(3) && !@partition && !$table->{parent};
+		push @steps, 'CREATE ' . ($table->{unlogged} ? 'UNLOGGED ' : '') . "TABLE $name (" . join(', ', @items) . ')' . (@partition ? " PARTITION BY $partition[1] ($partition[0])" : '');
 		if (@partition)
 		{
 			my $kind = $partition[1];
@@ -149,8 +150,10 @@ sub make_tables
 			for (@parts)
 			{
 				$p++;
+				my $bounds = $_ eq 'DEFAULT' ? $_ : "FOR VALUES $_";
 				push @{ $table->{parts} }, "src.t${t}_p$p";
-				push @steps, "CREATE TABLE src.t${t}_p$p PARTITION OF $name " . ($_ eq 'DEFAULT' ? $_ : "FOR VALUES $_");
+				push @{ $table->{bounds} }, $bounds;
+				push @steps, "CREATE TABLE src.t${t}_p$p PARTITION OF $name $bounds";
 			}
 		}
 		push @steps, "ALTER TABLE $name DROP COLUMN gone" if defined $dropped;
