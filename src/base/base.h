@@ -15,6 +15,7 @@
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
+#include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
 #include "tcop/dest.h"
 #include "utils/jsonb.h"
@@ -177,6 +178,7 @@ typedef struct StrataName
 extern StrataName strata_base_parse_name(const char *text, const char *argument);
 extern char *strata_base_label(const char *schema, const char *name); /* quoted, qualified */
 extern char *strata_base_quote(const char *identifier);               /* quote_identifier, always palloc'd */
+extern char *strata_base_query_text(Query *query); /* qualified under the present search_path, read back as it is */
 extern char *strata_base_literal(const char *text);
 extern char *strata_base_join(const List *words, const char *separator);        /* List of char * */
 extern char *strata_base_join_quoted(const List *words, const char *separator); /* each quoted as an identifier */

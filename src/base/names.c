@@ -13,6 +13,7 @@
 #include "parser/scansup.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
 #include "utils/syscache.h"
 #include "utils/typcache.h"
 #include "utils/varlena.h"
@@ -112,6 +113,21 @@ char *
 strata_base_quote(const char *identifier)
 {
 	return pstrdup(quote_identifier(identifier));
+}
+
+/*
+ * The text of a query. PostgreSQL leaves the relation's name out where there is one only, and ORDER BY then finds output
+ * columns first: SELECT a AS b, b AS a FROM t ORDER BY t.a would be read back with ORDER BY t.b. With a second entry, which
+ * nothing refers to, every column is qualified.
+ */
+char *
+strata_base_query_text(Query *query)
+{
+	Query *copy = copyObject(query);
+
+	if (list_length(copy->rtable) == 1)
+		copy->rtable = lappend(copy->rtable, copyObject(linitial(copy->rtable)));
+	return pg_get_querydef(copy, false);
 }
 
 char *

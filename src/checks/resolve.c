@@ -157,7 +157,7 @@ resolve_query(const StrataModel *model, const char *text, const char *what)
 	level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
 							 false);
-	deparsed = pg_get_querydef(query, false);
+	deparsed = strata_base_query_text(query);
 	AtEOXact_GUC(false, level);
 	return deparsed;
 }

@@ -127,7 +127,7 @@ read_query(Definition *def, const char *what)
 	}
 	/* deparsed with only pg_catalog in the path, every other name comes out qualified */
 	strata_base_enter_keeper(&saved);
-	def->resolved = pg_get_querydef(copyObject(def->query), false);
+	def->resolved = strata_base_query_text(def->query);
 	strata_base_leave(&saved);
 }
 

@@ -275,7 +275,7 @@ query_with_source(Definition *def, bool casts)
 	add_target(select, "strata_row", list_length(pairs) == 2 ? lsecond(pairs) : call("jsonb_build_object", pairs));
 	query = parse_analyze_fixedparams(raw, def->model->query, NULL, 0, NULL);
 	strata_base_enter_keeper(&saved);
-	text = pg_get_querydef(query, false);
+	text = strata_base_query_text(query);
 	strata_base_leave(&saved);
 	return text;
 }
@@ -322,7 +322,7 @@ resolve_with_rejects(Definition *def)
 		StrataIdentity saved;
 
 		strata_base_enter_keeper(&saved);
-		def->resolved = pg_get_querydef(query, false);
+		def->resolved = strata_base_query_text(query);
 		strata_base_leave(&saved);
 	}
 }

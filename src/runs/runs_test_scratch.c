@@ -177,7 +177,7 @@ deparse(Query *query)
 
 	/* with only pg_catalog in the path every other name comes out qualified */
 	strata_base_enter_keeper(&saved);
-	text = pg_get_querydef(query, false);
+	text = strata_base_query_text(query);
 	strata_base_leave(&saved);
 	return text;
 }

@@ -160,3 +160,11 @@ INSERT INTO rp.dim_k VALUES (99, 'NaN', 'x', '2025-01-01 12:00', '2025-01-01 13:
 \set VERBOSITY default
 SELECT strata.drop_model('rp.dim_k');
 DROP SCHEMA rp CASCADE;
+-- ---- ORDER BY means the column it means, also where an output column is called like it ----
+CREATE SCHEMA rp;
+CREATE TABLE rp.r (c1 int, c2 int, c3 int); INSERT INTO rp.r VALUES (1, 2, 1), (2, 1, 2);
+SELECT strata.define_mart('rp.m', 'SELECT r.c1, r.c3 AS c2, r.c2 AS c3 FROM rp.r ORDER BY r.c2 LIMIT 1');
+SELECT inserted FROM strata.refresh('rp.m');
+TABLE rp.m;
+SELECT strata.drop_model('rp.m');
+DROP SCHEMA rp CASCADE;
