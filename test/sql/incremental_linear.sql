@@ -1,0 +1,202 @@
+-- incremental: the change of a linear query as signed rows. The functions are those of src/incremental/linear_test.c.
+\set VERBOSITY terse
+SET client_min_messages = warning;
+CREATE EXTENSION IF NOT EXISTS pg_strata;
+CREATE FUNCTION change_sql(query text, changed oid[]) RETURNS text
+    LANGUAGE c AS '$libdir/pg_strata', 'strata_incremental_change_sql';
+CREATE FUNCTION refusal(query text) RETURNS text LANGUAGE c AS '$libdir/pg_strata', 'strata_incremental_refusal';
+
+-- What is generated, to be read. Row sets are named after relations here, not OIDs.
+CREATE TABLE t (gone int, id int, a int, b int, c text);
+ALTER TABLE t DROP COLUMN gone;
+CREATE TABLE u (id int, a int, b int, c text);
+CREATE TABLE v (id int NOT NULL, a int NOT NULL, b numeric);
+CREATE FUNCTION show(query text, VARIADIC changed regclass[]) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    sql text := change_sql(query, changed::oid[]);
+    one regclass;
+BEGIN
+    FOREACH one IN ARRAY changed LOOP
+        sql := replace(sql, 'strata_change_' || one::oid, 'change_of_' || one);
+    END LOOP;
+    RETURN sql;
+END $$;
+\pset format unaligned
+\pset tuples_only on
+SELECT show('SELECT id, upper(c) AS c FROM t WHERE a > 1', 't');
+SELECT show('SELECT t.id, u.c FROM t JOIN u ON u.id = t.a', 't', 'u');
+SELECT show('SELECT t.id, u.c FROM t LEFT JOIN u ON u.id = t.a WHERE t.b = 1', 't');
+SELECT show('SELECT t.id, u.c FROM t LEFT JOIN u ON u.id = t.a', 'u');
+SELECT show('SELECT t.id FROM t WHERE EXISTS (SELECT FROM u WHERE u.id = t.a AND u.b = 1)', 'u');
+SELECT show('SELECT id FROM t UNION ALL SELECT a FROM u', 'u');
+SELECT show('SELECT id FROM t', 'u') IS NULL AS nothing;
+\pset format aligned
+\pset tuples_only off
+
+-- What is refused, and why.
+SELECT query, refusal(query) FROM unnest(ARRAY[
+    'SELECT a, count(*) FROM t GROUP BY a', 'SELECT DISTINCT a FROM t', 'SELECT a FROM t LIMIT 1',
+    'SELECT a FROM t UNION SELECT a FROM u', 'SELECT t FROM t', 'SELECT ctid AS p FROM t', 'SELECT random() FROM t',
+    'SELECT a FROM t TABLESAMPLE system (10)', 'WITH w AS (SELECT a FROM t) SELECT a FROM w',
+    'SELECT a, rank() OVER (ORDER BY b) FROM t', 'SELECT a FROM t, (SELECT max(b) AS m FROM u) x WHERE a = m',
+    'SELECT id FROM t WHERE EXISTS (SELECT FROM u WHERE u.id = t.a)']) query;
+
+-- Old rows and change = new rows, whatever the query and the change.
+CREATE FUNCTION fill(rows int, tables text[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE name text;
+BEGIN
+    FOREACH name IN ARRAY tables LOOP
+        IF name = 'v' THEN
+            INSERT INTO v SELECT (random() * 4)::int, (random() * 4)::int, nullif((random() * 4)::int, 0)
+            FROM generate_series(1, rows);
+        ELSE
+            EXECUTE format('INSERT INTO %I (id, a, b, c) SELECT nullif((random() * 5)::int, 0), nullif((random() * 4)::int, 0),
+                            nullif((random() * 3)::int, 0), nullif(chr(96 + (random() * 4)::int), ''`'')
+                            FROM generate_series(1, $1)', name) USING rows;
+        END IF;
+    END LOOP;
+END $$;
+-- random updates, deletes, inserts; its row set, consolidated as refreshes do it
+CREATE FUNCTION disturb(name text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    changes text := 'strata_change_' || name::regclass::oid;
+    columns text := (SELECT string_agg(CASE WHEN attisdropped THEN '0' ELSE quote_ident(attname) END || ' AS ' ||
+                                       quote_ident(attname), ', ' ORDER BY attnum)
+                     FROM pg_attribute WHERE attrelid = name::regclass AND attnum > 0);
+    number int := (SELECT count(*) FROM pg_attribute WHERE attrelid = name::regclass AND attnum > 0);
+    what int := (random() * 3)::int;
+BEGIN
+    EXECUTE format('DROP TABLE IF EXISTS pg_temp.before, pg_temp.%I', changes);
+    EXECUTE format('CREATE TEMP TABLE before AS SELECT %s FROM %I', columns, name);
+    IF what IN (0, 1) THEN
+        EXECUTE format('DELETE FROM %I WHERE random() < 0.3', name);
+    END IF;
+    IF what IN (0, 2) THEN
+        PERFORM fill((random() * 3)::int, ARRAY[name]);
+    END IF;
+    IF what IN (0, 3) THEN
+        EXECUTE format('UPDATE %I SET %s WHERE random() < 0.4', name,
+                       (ARRAY['a = coalesce((b + 1)::int, 1)', 'id = coalesce(a, 2)', 'b = b + 1'])[1 + (random() * 2)::int]);
+    END IF;
+    EXECUTE format('CREATE TEMP TABLE %I AS SELECT %s, sum(strata_sign)::int AS strata_sign FROM
+                    (SELECT *, -1 AS strata_sign FROM before UNION ALL SELECT %s, 1 FROM %I) x
+                    GROUP BY %s HAVING sum(strata_sign) <> 0', changes,
+                   (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+                    WHERE attrelid = name::regclass AND attnum > 0), columns, name,
+                   (SELECT string_agg(n::text, ', ') FROM generate_series(1, number) n));
+END $$;
+CREATE TABLE shape (number int GENERATED ALWAYS AS IDENTITY, query text);
+INSERT INTO shape (query) VALUES
+-- one level
+('SELECT id, a, c FROM t WHERE a > 1'),
+('SELECT t.id, u.c, t.a + u.b AS s FROM t, u WHERE t.a = u.id'),
+('SELECT x.id, y.id AS id2 FROM t x JOIN t y ON x.a = y.b'),
+('SELECT t.id, u.a, v.b FROM t JOIN u ON t.a = u.id JOIN v ON v.id = u.b WHERE coalesce(t.c, ''x'') <> ''a'''),
+('SELECT x.id, y.a, z.b, w.id AS wid FROM t x JOIN t y ON x.a = y.id JOIN u z ON z.id = y.b JOIN v w ON w.a = z.a'),
+('SELECT t.id, u.id AS uid, v.id AS vid, s.id AS sid, q.id AS qid FROM t, u, v, t s, u q WHERE t.a = u.a AND u.b = v.id AND s.id = t.b AND q.a = s.a'),
+('SELECT id, a, t.b, u.c FROM t JOIN u USING (id, a)'),
+('SELECT t.id, g FROM t, generate_series(1, t.a) g'),
+('SELECT t.id, x.k FROM t JOIN (VALUES (1, ''a''), (2, ''b'')) x(n, k) ON x.n = t.a'),
+('SELECT id, generate_series(1, a) AS n FROM t'),
+('SELECT id FROM t ORDER BY a'),
+('SELECT t.id, u.b FROM t CROSS JOIN u WHERE t.a < u.a'),
+-- nested
+('SELECT x.id, x.s FROM (SELECT id, a + b AS s FROM t WHERE b > 1) x WHERE s > 2'),
+('SELECT x.id, x.s, v.b FROM (SELECT t.id, t.a + u.b AS s FROM t JOIN u ON t.id = u.a) x JOIN v ON v.id = x.s'),
+('SELECT id, a FROM t UNION ALL SELECT a, b FROM u'),
+('SELECT id, a::numeric AS n FROM t UNION ALL SELECT id, b FROM v UNION ALL (SELECT a, b FROM u WHERE b > 1)'),
+('SELECT id, 1 AS n FROM t UNION ALL SELECT id, b FROM v'),
+('SELECT x.id, x.a, v.b FROM (SELECT id, a FROM t UNION ALL SELECT a, b FROM u) x JOIN v ON v.id = x.a'),
+('SELECT x.id, y.id AS yid FROM (SELECT id, a FROM t UNION ALL SELECT a, b FROM u) x, (SELECT id, a FROM u UNION ALL SELECT a, id FROM v) y WHERE x.a = y.a'),
+('SELECT t.id, x.b FROM t, LATERAL (SELECT u.b FROM u WHERE u.id = t.a) x'),
+('SELECT t.id, x.b FROM t, LATERAL (SELECT u.b + t.b AS b FROM u JOIN v ON v.id = u.b WHERE u.a < t.a) x WHERE x.b > 1'),
+-- outer joins
+('SELECT t.id, u.c FROM t LEFT JOIN u ON u.id = t.a'),
+('SELECT t.id, u.c, u.id AS uid FROM t RIGHT JOIN u ON u.id = t.a'),
+('SELECT t.id, u.c, u.b FROM t FULL JOIN u ON u.id = t.a'),
+('SELECT id, t.c, u.c AS d FROM t FULL JOIN u USING (id)'),
+('SELECT t.id, u.c FROM t LEFT JOIN u ON u.id = t.a AND u.b > 1 AND t.b > 1 WHERE t.a > 1'),
+('SELECT t.id, u.c FROM t LEFT JOIN u ON u.id < t.a'),
+('SELECT t.id, u.id AS uid, t.c FROM t LEFT JOIN u ON u.id = t.a AND u.b <= t.b'),
+('SELECT t.id, u.c FROM t LEFT JOIN u ON true'),
+('SELECT t.id, u.c FROM t LEFT JOIN u ON u.b = 2'),
+('SELECT t.id, u.c FROM t RIGHT JOIN u ON u.id > t.a AND u.b = t.b'),
+('SELECT t.id, u.b, v.b AS vb FROM t LEFT JOIN u ON u.id = t.a LEFT JOIN v ON v.id = u.b'),
+('SELECT t.id, u.b, v.b AS vb FROM t LEFT JOIN u ON u.id = t.a LEFT JOIN v ON v.id = t.b WHERE coalesce(v.b, 1) = 1'),
+('SELECT t.id, u.b, v.b AS vb FROM t LEFT JOIN (u JOIN v ON v.id = u.b) ON u.id = t.a'),
+('SELECT t.id, u.b, v.b AS vb FROM (t JOIN u ON u.id = t.a) LEFT JOIN v ON v.id = u.b AND v.a = t.b'),
+('SELECT t.id, u.b, v.b AS vb FROM t LEFT JOIN (u LEFT JOIN v ON v.id = u.b) ON u.id = t.a AND coalesce(v.b, 0) < 3'),
+('SELECT v.id, x.uid, x.s FROM v JOIN (SELECT t.id, u.id AS uid, coalesce(u.b, -1) AS s FROM t LEFT JOIN u ON u.id = t.a) x ON x.id = v.a'),
+('SELECT t.id, x.s FROM t LEFT JOIN (SELECT id, a + b AS s FROM u UNION ALL SELECT a, 7 FROM v) x ON x.id = t.a'),
+('SELECT x.id, y.id AS yid FROM t x LEFT JOIN t y ON x.a = y.id'),
+('SELECT v.id, t.a, u.b FROM v, t FULL JOIN u ON t.id = u.a WHERE v.id = coalesce(t.b, u.b)'),
+('SELECT t.id, v.b FROM t LEFT JOIN v ON v.b = t.a'),
+('SELECT t.id, count, v.a FROM t LEFT JOIN v ON v.id = t.a, generate_series(1, t.b) count'),
+-- semi joins
+('SELECT id, c FROM t WHERE EXISTS (SELECT FROM u WHERE u.id = t.a)'),
+('SELECT id, c FROM t WHERE NOT EXISTS (SELECT 1 FROM u WHERE u.id = t.a AND u.b > 1)'),
+('SELECT id FROM t WHERE a IN (SELECT b FROM u)'),
+('SELECT id FROM t WHERE a NOT IN (SELECT b FROM u WHERE b IS NOT NULL)'),
+('SELECT id FROM t WHERE a NOT IN (SELECT b FROM u)'),
+('SELECT id FROM t WHERE a NOT IN (SELECT b FROM u WHERE u.a = t.b)'),
+('SELECT id FROM t WHERE (a, b) NOT IN (SELECT u.a, u.b FROM u)'),
+('SELECT id FROM t WHERE (a, b) IN (SELECT u.a, u.b FROM u)'),
+('SELECT id FROM t WHERE a > ALL (SELECT b FROM u WHERE u.id = t.id)'),
+('SELECT id FROM t WHERE a < ANY (SELECT b FROM u)'),
+('SELECT id FROM t WHERE EXISTS (SELECT FROM u WHERE b = 1)'),
+('SELECT id FROM t WHERE NOT EXISTS (SELECT FROM u WHERE b > 2)'),
+('SELECT t.id, v.b FROM t JOIN v ON v.id = t.a WHERE EXISTS (SELECT FROM u WHERE u.id = t.a AND u.a < v.a)'),
+('SELECT id FROM t WHERE EXISTS (SELECT FROM u WHERE u.id = t.a) AND NOT EXISTS (SELECT FROM v WHERE v.id = t.b)'),
+('SELECT id FROM t WHERE EXISTS (SELECT FROM u JOIN v ON v.id = u.b WHERE u.id = t.a AND v.a > t.b)'),
+('SELECT id FROM t WHERE EXISTS (SELECT FROM u WHERE u.id = t.a AND NOT EXISTS (SELECT FROM v WHERE v.id = u.b))'),
+('SELECT id FROM t WHERE a IN (SELECT id FROM u UNION ALL SELECT a FROM v)'),
+('SELECT t.id, u.b FROM t LEFT JOIN u ON u.id = t.a WHERE EXISTS (SELECT FROM v WHERE v.id = u.b)'),
+('SELECT t.id, u.b FROM t LEFT JOIN u ON u.id = t.a WHERE NOT EXISTS (SELECT FROM v WHERE v.id = u.b)'),
+('SELECT x.id FROM t x WHERE EXISTS (SELECT FROM t y WHERE y.a = x.id)'),
+('SELECT id, generate_series(1, b) AS n FROM t WHERE a IN (SELECT b FROM u)'),
+('SELECT x.id, v.id AS vid FROM (SELECT id, a FROM t WHERE a IN (SELECT b FROM u)) x JOIN v ON v.id = x.a'),
+('SELECT t.id FROM t WHERE t.id + 1 IN (SELECT u.a + 1 FROM u WHERE u.b = t.b)'),
+('SELECT v.id FROM v WHERE v.b IN (SELECT a FROM t)');
+
+CREATE TABLE wrong (number int, changed text, rows bigint, query text);
+CREATE TABLE seen (number int, rows bigint);
+CREATE PROCEDURE check_shapes(rounds int, chosen int DEFAULT NULL) LANGUAGE plpgsql AS $$
+DECLARE
+    differences bigint;
+    s record;
+    name text;
+    names text[];
+    sql text;
+BEGIN
+    FOR round IN 1..rounds LOOP
+        FOR s IN SELECT * FROM shape WHERE shape.number = coalesce(chosen, shape.number) LOOP
+            TRUNCATE t, u, v;
+            PERFORM fill((random() * 10)::int, ARRAY[n]) FROM unnest(ARRAY['t', 'u', 'v']) n;
+            EXECUTE format('DROP TABLE IF EXISTS pg_temp.was; CREATE TEMP TABLE was AS %s', s.query);
+            names := ARRAY(SELECT n FROM unnest(ARRAY['t', 'u', 'v']) n WHERE random() < 0.6);
+            FOREACH name IN ARRAY names LOOP
+                PERFORM disturb(name);
+            END LOOP;
+            sql := change_sql(s.query, ARRAY(SELECT n::regclass::oid FROM unnest(names) n));
+            EXECUTE format('DROP TABLE IF EXISTS pg_temp.got; CREATE TEMP TABLE got AS %s',
+                           coalesce(sql, format('SELECT *, 0 AS strata_sign FROM was WHERE false')));
+            EXECUTE format('SELECT count(*) FROM (SELECT row_text FROM
+                              (SELECT was::text AS row_text, 1 AS n FROM was
+                               UNION ALL SELECT x::text, -1 FROM (%s) x
+                               UNION ALL SELECT (SELECT x::text FROM (SELECT %s) x), strata_sign FROM got) y
+                            GROUP BY row_text HAVING sum(n) <> 0) z', s.query,
+                           (SELECT string_agg('got.' || quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+                            WHERE attrelid = 'was'::regclass AND attnum > 0)) INTO differences;
+            INSERT INTO seen SELECT s.number, count(*) FROM got;
+            IF differences > 0 THEN
+                INSERT INTO wrong VALUES (s.number, array_to_string(names, ', '), differences, s.query);
+            END IF;
+            COMMIT;
+        END LOOP;
+    END LOOP;
+END $$;
+SELECT number, query, refusal(query) FROM shape WHERE refusal(query) IS NOT NULL;
+SELECT setseed(0.5);
+CALL check_shapes(3);
+SELECT * FROM wrong;
+SELECT sum(rows) > 500 AS changed FROM seen;
