@@ -1,4 +1,4 @@
--- runs: refresh and plan.
+-- runs: refresh, plan, verify.
 
 CREATE FUNCTION strata.refresh(
         models text DEFAULT '*', exclude text DEFAULT NULL, as_of timestamptz DEFAULT NULL, full_rebuild boolean DEFAULT false,
@@ -18,6 +18,14 @@ CREATE FUNCTION strata.plan(
     AS 'MODULE_PATHNAME', 'strata_plan';
 COMMENT ON FUNCTION strata.plan(text, text, boolean, timestamptz) IS
 'What a refresh would do to each model, and why. data: really do it, report the rows that differ, the checks and the times, and roll it back. Example: SELECT * FROM strata.plan();  SELECT * FROM strata.plan(data => true);';
+
+CREATE FUNCTION strata.verify(
+        models text DEFAULT '*', exclude text DEFAULT NULL, sample numeric DEFAULT NULL, repair boolean DEFAULT false)
+    RETURNS TABLE (model text, status text, missing bigint, unexpected bigint, sample jsonb, message text, duration_ms numeric)
+    LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'strata_verify';
+COMMENT ON FUNCTION strata.verify(text, text, numeric, boolean) IS
+'Proves that each chosen model''s target equals what its query gives now, EXCEPT ALL both ways by row image, under one snapshot, reading only. models, exclude: selectors; sample: compare that share of the rows (0.01: one in a hundred, others each time) instead of all; repair: refresh in full, once, each model that differs, and then what reads it. status: equal; diverged (it differs, though nothing it reads has changed since its last refresh); stale (it differs, and what it reads has changed, or nobody can tell); repaired; not built; skipped; error. missing, unexpected: rows too few and too many; sample: some of them, with their side. Errors: 22023 sample is not above 0 and up to 1, 25006 repair in a read-only transaction, 42501 not the owner. Example: SELECT * FROM strata.verify(); SELECT * FROM strata.verify(''layer:mart'', sample => 0.01);';
 
 CREATE FUNCTION strata.test_model(model text, given jsonb, expect jsonb, as_of timestamptz DEFAULT NULL)
     RETURNS TABLE (result text, difference text, "row" jsonb)

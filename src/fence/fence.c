@@ -87,6 +87,14 @@ strata_fence_before_snapshot(void)
 	return position;
 }
 
+StrataFencePosition
+strata_fence_look(void)
+{
+	StrataFencePosition position = {InvalidXLogRecPtr, enum_labels(), false};
+
+	return position;
+}
+
 /*
  * A transaction that was open then may have written before the position and be seen by no snapshot yet. The snapshot lists the
  * open ones below its xmax, which is only the end of what has *ended*: those above it are told by the numbers given out.
@@ -303,6 +311,48 @@ strata_fence_holds(const StrataModel *model, const StrataFence *now)
 		if (isnull || !pages_older(lfirst_oid(lc), lsn))
 			return false;
 	return true;
+}
+
+/* The part of the inputs that tells of what is read: add_target() puts the target's files behind it. */
+static int
+sources_length(const char *inputs)
+{
+	const char *own = strstr(inputs, " o");
+
+	return own ? own - inputs : strlen(inputs);
+}
+
+const char *
+strata_fence_moved(const StrataModel *model, const StrataFence *now, Snapshot snapshot)
+{
+	StrataArgs args = {0};
+	StrataIdentity saved;
+	StrataRows *rows;
+	char *inputs;
+	bool isnull;
+	XLogRecPtr lsn;
+	int length;
+	ListCell *lc;
+
+	if (!now->known)
+		return psprintf("nobody can tell whether what it reads has changed: it %s", now->why);
+	strata_args_int4(&args, model->id);
+	strata_base_enter_keeper(&saved);
+	rows = strata_base_run_query("SELECT fence_inputs, fence_lsn FROM strata_state.model WHERE id = $1", &args,
+								 snapshot, NIL);
+	strata_base_leave(&saved);
+	if (rows->count == 0 || (inputs = strata_rows_text(rows, 0, 1)) == NULL)
+		return "nobody can tell whether what it reads has changed: another transaction was open at its last refresh";
+	length = sources_length(inputs);
+	if (length != sources_length(now->inputs) || strncmp(inputs, now->inputs, length) != 0)
+		return "what it reads was refreshed, defined anew or rewritten since its last refresh";
+	lsn = DatumGetLSN(strata_rows_datum(rows, 0, 2, &isnull));
+	foreach (lc, now->relations)
+		if (isnull || !pages_older(lfirst_oid(lc), lsn))
+			return psprintf(
+				"%s was written to since its last refresh",
+				strata_base_label(get_namespace_name(get_rel_namespace(lfirst_oid(lc))), get_rel_name(lfirst_oid(lc))));
+	return NULL;
 }
 
 /*

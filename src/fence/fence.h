@@ -29,12 +29,19 @@ typedef struct StrataFence
 /* Before the snapshot of the run is taken, and right after. */
 extern StrataFencePosition strata_fence_before_snapshot(void);
 extern void strata_fence_after_snapshot(StrataFencePosition *position, Snapshot snapshot);
+/* Of one who only looks: it takes no transaction number, and no fence may be stored with it. */
+extern StrataFencePosition strata_fence_look(void);
 /* Whether the result of the query depends on nothing but the rows it reads. */
 extern bool strata_fence_is_deterministic(Query *query);
 /* The inputs of a model as the snapshot sees them. */
 extern StrataFence *strata_fence_take(const StrataModel *model, Snapshot snapshot, StrataFencePosition position);
 /* Whether the fence stored at the last refresh still stands. */
 extern bool strata_fence_holds(const StrataModel *model, const StrataFence *now);
+/*
+ * NULL when what the model reads is, for certain, as it was at its last refresh (its own target left aside, the stored fence as the
+ * snapshot has it); else what has changed, or why nobody can tell.
+ */
+extern const char *strata_fence_moved(const StrataModel *model, const StrataFence *now, Snapshot snapshot);
 /* To be seen by the next refresh. A fence that is not known is stored as such. */
 extern void strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot snapshot);
 

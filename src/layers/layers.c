@@ -14,8 +14,8 @@
 #include "utils/lsyscache.h"
 
 /* What was granted when the model was defined may have been revoked: said in the model's words. */
-static void
-require_sources(const StrataModel *model)
+void
+layers_require_sources(const StrataModel *model)
 {
 	ListCell *lc;
 
@@ -72,7 +72,7 @@ strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRe
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("the target of model %s was renamed, dropped or given away by another session", model->label),
 				 errhint("Run it again.")));
-	require_sources(model);
+	layers_require_sources(model);
 	strata_guard_suspend();
 	strata_base_enter_owner(model->owner, &model->settings, &saved);
 	if (strcmp(model->kind, "view") != 0)

@@ -15,6 +15,7 @@ typedef struct StrataRefresh
 	TimestampTz as_of; /* the run time: dates versions */
 	bool full_rebuild;
 	bool confirm_shrink;
+	bool whole; /* take nothing that is stored on trust: compute all of it, and write what differs */
 } StrataRefresh;
 
 typedef struct StrataRefreshResult
@@ -28,6 +29,26 @@ typedef struct StrataRefreshResult
 
 /* Brings the target up to date. The caller holds the model's lock; the room takes the owner's identity itself. */
 extern void strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result);
+
+/* How a target is compared with what its query gives. */
+typedef struct StrataVerify
+{
+	Snapshot snapshot;
+	double share; /* of the rows, by a hash of their key or image; 1 all */
+	int64 seed;   /* which share */
+} StrataVerify;
+
+typedef struct StrataVerifyResult
+{
+	int64 checked;    /* rows the query gave */
+	int64 missing;    /* of these, rows that the target lacks */
+	int64 unexpected; /* rows of the target that the query does not give */
+	Jsonb *sample;    /* some of them: [{"side": "missing" | "unexpected", "row": {...}}, ...]; NULL none */
+	char *parts;      /* what differs beside the rows themselves, in words; NULL nothing */
+} StrataVerifyResult;
+
+/* Compares, reading only: nothing is locked against writers and nothing written. Takes the owner's identity itself. */
+extern void strata_layers_verify(StrataModel *model, const StrataVerify *verify, StrataVerifyResult *result);
 
 /* Whether what it reads has changed so that its target's columns need another type. */
 extern bool strata_layers_must_adapt(const StrataModel *model);

@@ -119,8 +119,9 @@ validate(Definition *def)
 	def->table_constraints = ", UNIQUE (date)";
 }
 
-static void
-refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
+/* The days, and the unknown one. */
+static char *
+days_query(const StrataModel *model)
 {
 	List *columns = layers_names(layers_target_columns(model->relid));
 	StringInfoData unknown;
@@ -129,10 +130,27 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	for (int i = 0; i < list_length(columns); i++)
 		appendStringInfo(&unknown, "%s%s", i > 0 ? ", " : "",
 						 strcmp(list_nth(columns, i), "date_key") == 0 ? "0" : "NULL");
-	layers_refresh_query(model,
-						 psprintf("SELECT %s FROM %s AS q UNION ALL SELECT %s", layers_list(columns, "q", ", "),
-								  model->query_view, unknown.data),
-						 NIL, list_make1("date_key"), list_make1("date_key"), "key", refresh, result);
+	return psprintf("SELECT %s FROM %s AS q UNION ALL SELECT %s", layers_list(columns, "q", ", "), model->query_view,
+					unknown.data);
 }
 
-const LayerRoutine layers_date_dimension = {validate, NULL, NULL, NULL, refresh};
+static void
+refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	layers_refresh_query(model, days_query(model), NIL, list_make1("date_key"), list_make1("date_key"), "key", refresh,
+						 result);
+}
+
+static void
+verify(StrataModel *model, VerifyWork *work)
+{
+	VerifyPart part = {0};
+
+	part.wanted = days_query(model);
+	part.present = psprintf("SELECT %s FROM %s AS q",
+							layers_list(layers_names(layers_target_columns(model->relid)), "q", ", "), model->label);
+	part.key = list_make1("date_key");
+	layers_verify_part(work, &part);
+}
+
+const LayerRoutine layers_date_dimension = {validate, NULL, NULL, NULL, refresh, verify};

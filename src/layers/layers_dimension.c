@@ -460,4 +460,23 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	strata_registry_set_backfill(model->id, NIL);
 }
 
-const LayerRoutine layers_dimension = {validate, created, layers_dimension_changing, changed, refresh};
+static void
+verify(StrataModel *model, VerifyWork *work)
+{
+	DimensionSpec *s = layers_dimension_spec(model);
+	VerifyPart part = {0};
+
+	if (has_log(s))
+		layers_dimension_verify_log(s, work);
+	else
+		layers_dimension_verify_runtime(s, work);
+	part.of = "the unknown member";
+	part.wanted = psprintf("SELECT 0 AS %s WHERE NOT EXISTS (SELECT 1 FROM %s AS t WHERE t.%s = 0 AND t.is_current)",
+						   quote_identifier(s->surrogate), model->label, quote_identifier(s->surrogate));
+	part.present = psprintf("SELECT t.%s FROM %s AS t WHERE t.%s = 0 AND NOT t.is_current",
+							quote_identifier(s->surrogate), model->label, quote_identifier(s->surrogate));
+	part.differences = part.uncounted = part.share_inside = true;
+	layers_verify_part(work, &part);
+}
+
+const LayerRoutine layers_dimension = {validate, created, layers_dimension_changing, changed, refresh, verify};

@@ -14,6 +14,7 @@
 #include "layers/layers_internal.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 
 typedef struct LogWork
 {
@@ -478,13 +479,10 @@ apply_versions(LogWork *w, StrataRefreshResult *result)
 	strata_rowset_free(versions);
 }
 
-void
-layers_dimension_refresh_log(DimensionSpec *s, const StrataRefresh *refresh, StrataRefreshResult *result)
+static LogWork
+begin(DimensionSpec *s, const StrataRefresh *refresh)
 {
 	LogWork w = {0};
-	StrataRowSet *touched;
-	StrataRowSet *absent = NULL;
-	bool everything = refresh->full_rebuild || s->model->applied_version < s->model->version;
 
 	w.s = s;
 	w.refresh = refresh;
@@ -496,14 +494,37 @@ layers_dimension_refresh_log(DimensionSpec *s, const StrataRefresh *refresh, Str
 	w.rank = "l.strata_from DESC, l.strata_added DESC, l.strata_sequence DESC";
 	if (s->deletes == NULL)
 		s->deletes = pstrdup(s->operation ? "close" : "ignore");
+	return w;
+}
+
+/* Every key that is observed, or stands in the table, whoever put it there. */
+static StrataRowSet *
+all_keys(LogWork *w, const char *condition)
+{
+	DimensionSpec *s = w->s;
+
+	return select_rows(
+		w, "dimension_affected",
+		psprintf("SELECT DISTINCT %s FROM (SELECT %s FROM %s UNION ALL SELECT %s FROM %s WHERE %s <> 0) AS q"
+				 " WHERE $1 IS NOT NULL AND %s",
+				 w->key, w->key, s->log, w->key, s->model->label, quote_identifier(s->surrogate), condition),
+		NIL);
+}
+
+void
+layers_dimension_refresh_log(DimensionSpec *s, const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	LogWork w = begin(s, refresh);
+	StrataRowSet *touched;
+	StrataRowSet *absent = NULL;
+	bool everything = refresh->full_rebuild || refresh->whole || s->model->applied_version < s->model->version;
 
 	observe(&w, result);
 	touched = remember(&w);
 	if (s->operation == NULL && strcmp(s->deletes, "ignore") != 0)
 		absent = note_absences(&w);
 	if (everything)
-		w.affected = select_rows(&w, "dimension_affected",
-								 psprintf("SELECT DISTINCT %s FROM %s WHERE $1 IS NOT NULL", w.key, s->log), NIL);
+		w.affected = all_keys(&w, "true");
 	else
 		w.affected = select_rows(
 			&w, "dimension_affected",
@@ -516,4 +537,96 @@ layers_dimension_refresh_log(DimensionSpec *s, const StrataRefresh *refresh, Str
 	strata_rowset_free(touched);
 	strata_rowset_free(absent);
 	strata_rowset_free(w.observed);
+}
+
+/* ---- verification ---- */
+
+/*
+ * What the query gives must be in the log: every observation, with the values of the columns that are overwritten; and of an extract
+ * the keys, those that the log says are there and no others.
+ */
+static void
+verify_log(LogWork *w, VerifyWork *work)
+{
+	DimensionSpec *s = w->s;
+	Oid target = s->model->relid;
+	bool extract = s->operation == NULL && strcmp(s->deletes, "ignore") != 0;
+	List *amendable = list_concat_copy(s->overwrite, strata_registry_backfill(s->model->id));
+	char *same = psprintf("%s AND l.strata_added = 0", layers_equal(target, w->identity, "l", "o"));
+	char *differs = layers_image_differs(amendable, "o", "l");
+	VerifyPart part = {0};
+
+	part.of = "what was observed";
+	part.differences = part.uncounted = part.share_inside = true;
+	part.key = s->key;
+	part.rowsets = list_make1(w->observed);
+	part.wanted = psprintf("SELECT %s, o.strata_from FROM dimension_observed AS o LEFT JOIN %s AS l ON %s\n"
+						   " WHERE l.strata_from IS NULL OR %s%s",
+						   layers_list(s->columns, "o", ", "), s->log, same, differs,
+						   extract ? psprintf(" OR EXISTS (SELECT 1 FROM (%s) AS d WHERE d.strata_deleted AND %s)",
+											  latest(w), layers_equal(target, s->key, "d", "o"))
+								   : "");
+	part.present = psprintf("SELECT %s, l.strata_from FROM dimension_observed AS o JOIN %s AS l ON %s WHERE %s",
+							layers_list(s->columns, "l", ", "), s->log, same, differs);
+	if (extract)
+		part.present =
+			psprintf("%s\nUNION ALL SELECT %s, l.strata_from FROM (%s) AS l WHERE NOT l.strata_deleted AND %s"
+					 " AND NOT EXISTS (SELECT 1 FROM dimension_observed AS o WHERE %s)",
+					 part.present, layers_list(s->columns, "l", ", "), latest(w),
+					 s->only ? layers_verify_share(work, s->key, "l") : "true", layers_equal(target, s->key, "o", "l"));
+	layers_verify_part(work, &part);
+}
+
+/* The versions must be those that the log gives, each with the key that the map has for it. */
+static void
+verify_versions(LogWork *w, VerifyWork *work)
+{
+	DimensionSpec *s = w->s;
+	List *names = layers_names(layers_target_columns(s->model->relid));
+	StrataRowSet *versions;
+	VerifyPart part = {0};
+	StringInfoData columns;
+	ListCell *lc;
+
+	w->affected = all_keys(w, s->only ? s->only : "true");
+	versions = select_rows(w, "dimension_versions",
+						   psprintf("SELECT * FROM (%s) AS v WHERE $1 IS NOT NULL", versions_query(w)),
+						   list_make1(w->affected));
+	initStringInfo(&columns);
+	foreach (lc, names)
+	{
+		bool surrogate = strcmp(lfirst(lc), s->surrogate) == 0;
+
+		appendStringInfo(&columns, "%s%s.%s%s%s", foreach_current_index(lc) > 0 ? ", " : "", surrogate ? "k" : "v",
+						 surrogate ? "strata_surrogate" : quote_identifier(lfirst(lc)), surrogate ? " AS " : "",
+						 surrogate ? quote_identifier(lfirst(lc)) : "");
+	}
+	part.wanted =
+		psprintf("SELECT %s FROM dimension_versions AS v LEFT JOIN %s AS k ON %s AND k.valid_from = v.valid_from",
+				 columns.data, s->keys, layers_equal(s->model->relid, s->key, "k", "v"));
+	part.present = psprintf("SELECT %s FROM %s AS t WHERE t.%s <> 0%s%s", layers_list(names, "t", ", "),
+							s->model->label, quote_identifier(s->surrogate), s->only ? " AND " : "",
+							s->only ? layers_verify_share(work, s->key, "t") : "");
+	part.uncounted = part.share_inside = true;
+	part.key = s->key;
+	part.rowsets = list_make1(versions);
+	layers_verify_part(work, &part);
+	strata_rowset_free(versions);
+	strata_rowset_free(w->affected);
+}
+
+void
+layers_dimension_verify_log(DimensionSpec *s, VerifyWork *work)
+{
+	/* the run time is read by conditions only that hold at any */
+	StrataRefresh refresh = {work->how->snapshot, GetCurrentTimestamp()};
+	StrataRefreshResult ignored = {{0}};
+	LogWork w = begin(s, &refresh);
+
+	s->only = layers_verify_share(work, s->key, "q");
+	observe(&w, &ignored);
+	work->result->checked += w.observed->count;
+	verify_log(&w, work);
+	strata_rowset_free(w.observed);
+	verify_versions(&w, work);
 }

@@ -109,7 +109,9 @@ StrataRowSet *
 layers_dimension_extract(DimensionSpec *s, const List *key, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
 	StrataRowSet *extract = strata_base_run_rowset(
-		"dimension_extract", psprintf("SELECT * FROM %s AS q", s->model->query_view), NULL, refresh->snapshot, NIL);
+		"dimension_extract",
+		psprintf("SELECT * FROM %s AS q%s%s", s->model->query_view, s->only ? " WHERE " : "", s->only ? s->only : ""),
+		NULL, refresh->snapshot, NIL);
 	StrataRows *rows;
 	char *keys = layers_list(key, "q", ", ");
 	StrataRowSet *once;
@@ -203,6 +205,7 @@ typedef struct RuntimeWork
 	StrataArgs as_of; /* $1 */
 	StrataRowSet *changes;
 	List *backfill;
+	char *only; /* condition on t: only these current versions are compared; NULL all */
 	bool mark;
 	bool inferred; /* there are inferred members */
 	bool again;    /* a run of this very time came before: the key map may know its versions */
@@ -255,8 +258,8 @@ changes_query(RuntimeWork *w)
 		"        c.strata_surrogate IS NOT NULL AND q.strata_here IS TRUE AND %s AS strata_overwrites,\n"
 		"        c.strata_ctid, c.strata_surrogate, c.strata_since%s\n"
 		"   FROM (SELECT true AS strata_here, q.* FROM dimension_extract AS q) AS q\n"
-		"   %s JOIN (SELECT t.ctid AS strata_ctid, t.%s AS strata_surrogate, t.valid_from AS strata_since, t.* FROM %s AS t WHERE t.is_current AND t.%s <> 0) AS c ON %s%s\n"
-		") AS d WHERE d.strata_action IS NOT NULL%s ORDER BY %s",
+		"   %s JOIN (SELECT t.ctid AS strata_ctid, t.%s AS strata_surrogate, t.valid_from AS strata_since, t.* FROM %s AS t WHERE t.is_current AND t.%s <> 0%s%s) AS c ON %s%s\n"
+		") AS d WHERE d.strata_action IS NOT NULL ORDER BY %s",
 		ignore ? "NULL"
 			   : psprintf("CASE WHEN %s%s THEN NULL ELSE 'g' END", w->mark ? "c.is_deleted" : "false",
 						  w->inferred ? " OR k.strata_inferred IS TRUE" : ""),
@@ -264,13 +267,13 @@ changes_query(RuntimeWork *w)
 		w->mark ? "WHEN c.is_deleted THEN 'r'\n             " : "", layers_distinct(s->model, history, "q", "c"),
 		overwritten, layers_image_differs(w->backfill, "q", "c"), overwritten, wanted_values(w),
 		ignore ? "LEFT" : "FULL", quote_identifier(s->surrogate), s->model->label, quote_identifier(s->surrogate),
-		layers_equal(s->model->relid, s->key, "q", "c"),
+		w->only ? " AND " : "", w->only ? w->only : "", layers_equal(s->model->relid, s->key, "q", "c"),
 		w->inferred
 			? psprintf("\n   LEFT JOIN (SELECT strata_surrogate, strata_inferred FROM %s WHERE strata_inferred) AS k"
 					   " ON k.strata_surrogate = c.strata_surrogate",
 					   s->keys)
 			: "",
-		"", layers_list(s->key, "d", ", "));
+		layers_list(s->key, "d", ", "));
 }
 
 static void
@@ -515,6 +518,14 @@ apply_changes(RuntimeWork *w, bool returning, StrataRefreshResult *result)
 		c->inserted += open_versions(w);
 }
 
+static bool
+has_inferred(const DimensionSpec *s, Snapshot snapshot)
+{
+	return strata_base_run_query(psprintf("SELECT 1 FROM %s AS k WHERE k.strata_inferred LIMIT 1", s->keys), NULL,
+								 snapshot, NIL)
+			   ->count > 0;
+}
+
 void
 layers_dimension_refresh_runtime(DimensionSpec *s, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
@@ -526,10 +537,9 @@ layers_dimension_refresh_runtime(DimensionSpec *s, const StrataRefresh *refresh,
 	strata_args_time(&w.as_of, refresh->as_of);
 	w.backfill = strata_registry_backfill(s->model->id);
 	w.mark = s->deletes && strcmp(s->deletes, "mark") == 0;
-	w.inferred = strata_base_run_query(psprintf("SELECT 1 FROM %s AS k WHERE k.strata_inferred LIMIT 1", s->keys), NULL,
-									   refresh->snapshot, NIL)
-					 ->count > 0;
-	if (s->model->applied_version > 0 && s->model->applied_version < s->model->version && s->overwrite != NIL)
+	w.inferred = has_inferred(s, refresh->snapshot);
+	if (s->overwrite != NIL && s->model->applied_version > 0 &&
+		(refresh->whole || s->model->applied_version < s->model->version))
 		result->counts.updated += level(&w);
 	w.changes =
 		strata_base_run_rowset("dimension_changes", changes_query(&w), NULL, refresh->snapshot, list_make1(extract));
@@ -547,4 +557,79 @@ layers_dimension_refresh_runtime(DimensionSpec *s, const StrataRefresh *refresh,
 		apply_changes(&w, returning, result);
 	}
 	strata_rowset_free(w.changes);
+}
+
+/* ---- verification ---- */
+
+/* What a refresh would change, by the query it finds that with: the rows as they would be, and as they are. */
+static void
+verify_current(DimensionSpec *s, VerifyWork *work)
+{
+	StrataRefresh refresh = {work->how->snapshot};
+	StrataRefreshResult ignored = {{0}};
+	RuntimeWork w = {s, &refresh};
+	VerifyPart part = {0};
+	StrataRowSet *extract;
+
+	s->only = layers_verify_share(work, s->key, "q");
+	w.only = layers_verify_share(work, s->key, "t");
+	extract = layers_dimension_extract(s, s->key, &refresh, &ignored);
+	w.backfill = strata_registry_backfill(s->model->id);
+	w.mark = s->deletes && strcmp(s->deletes, "mark") == 0;
+	w.inferred = has_inferred(s, refresh.snapshot);
+	w.changes =
+		strata_base_run_rowset("dimension_changes", changes_query(&w), NULL, refresh.snapshot, list_make1(extract));
+	work->result->checked += extract->count;
+	strata_rowset_free(extract);
+	part.wanted = psprintf("SELECT %s FROM dimension_changes AS d WHERE d.strata_action <> 'g'",
+						   layers_list(s->columns, "d", ", "));
+	part.present = psprintf("SELECT t.* FROM dimension_changes AS d JOIN %s AS t ON t.%s = d.strata_surrogate",
+							s->model->label, quote_identifier(s->surrogate));
+	part.differences = part.uncounted = part.share_inside = true;
+	part.key = s->key;
+	part.rowsets = list_make1(w.changes);
+	layers_verify_part(work, &part);
+	strata_rowset_free(w.changes);
+}
+
+/* The versions among themselves: what holds whatever the query gives. */
+void
+layers_dimension_verify_runtime(DimensionSpec *s, VerifyWork *work)
+{
+	const char *surrogate = quote_identifier(s->surrogate);
+	char *key = layers_list(s->key, "t", ", ");
+	VerifyPart part = {0};
+
+	verify_current(s, work);
+	part.uncounted = true;
+	part.key = s->key;
+	part.of = "intervals of versions";
+	part.differences = true;
+	part.wanted = psprintf("SELECT t.* FROM %s AS t WHERE false", s->model->label);
+	part.present = psprintf(
+		"SELECT t.%s, %s, t.valid_from, t.valid_to, t.is_current FROM (SELECT t.*, lead(t.valid_from) OVER (PARTITION BY %s"
+		" ORDER BY t.valid_from, t.valid_to) AS strata_next FROM %s AS t WHERE t.%s <> 0) AS t\n"
+		" WHERE t.valid_to <= t.valid_from OR t.is_current IS DISTINCT FROM (t.valid_to IS NULL)"
+		" OR t.strata_next < coalesce(t.valid_to, 'infinity')",
+		surrogate, key, key, s->model->label, surrogate);
+	layers_verify_part(work, &part);
+	part.of = "surrogate keys";
+	part.present =
+		psprintf("SELECT t.%s, %s, t.valid_from FROM %s AS t LEFT JOIN %s AS k ON %s AND k.valid_from = t.valid_from\n"
+				 " WHERE t.%s <> 0 AND k.strata_surrogate IS DISTINCT FROM t.%s",
+				 surrogate, key, s->model->label, s->keys, layers_equal(s->model->relid, s->key, "k", "t"), surrogate,
+				 surrogate);
+	layers_verify_part(work, &part);
+	if (s->overwrite == NIL)
+		return;
+	part.of = "overwritten columns of versions that are past";
+	part.differences = false;
+	part.wanted =
+		psprintf("SELECT t.%s, %s, %s FROM %s AS t JOIN (SELECT DISTINCT ON (%s) t.* FROM %s AS t WHERE t.%s <> 0"
+				 " ORDER BY %s, t.valid_from DESC) AS d ON %s WHERE t.%s <> 0 AND NOT t.is_current",
+				 surrogate, key, layers_list(s->overwrite, "d", ", "), s->model->label, key, s->model->label, surrogate,
+				 key, layers_equal(s->model->relid, s->key, "t", "d"), surrogate);
+	part.present = psprintf("SELECT t.%s, %s, %s FROM %s AS t WHERE t.%s <> 0 AND NOT t.is_current", surrogate, key,
+							layers_list(s->overwrite, "t", ", "), s->model->label, surrogate);
+	layers_verify_part(work, &part);
 }

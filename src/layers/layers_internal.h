@@ -44,6 +44,26 @@ typedef struct Definition
 	List *changes;           /* char *: what differs from the old definition, in words */
 } Definition;
 
+typedef struct VerifyWork
+{
+	const StrataModel *model;
+	const StrataVerify *how;
+	StrataVerifyResult *result;
+} VerifyWork;
+
+/* Rows there must be, and rows there are. */
+typedef struct VerifyPart
+{
+	const char *of;    /* what they are, in words; NULL: the model's own rows */
+	char *wanted;      /* SELECT */
+	char *present;     /* SELECT of the same columns */
+	bool differences;  /* the two are what differs already; else they are compared as multisets of row images */
+	bool uncounted;    /* the rows wanted are not among those the query gives */
+	const List *key;   /* columns of both, named as in the target: what the share is taken by; NIL: the image */
+	bool share_inside; /* the two hold no more than the share */
+	List *rowsets;     /* what they read */
+} VerifyPart;
+
 typedef struct LayerRoutine
 {
 	/* Checks options against the query's columns; fills columns and key. */
@@ -56,6 +76,8 @@ typedef struct LayerRoutine
 	void (*changed)(Definition *def);
 	/* As the owner, under the run's snapshot. */
 	void (*refresh)(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result);
+	/* Hands each pair of rows that must be equal to layers_verify_part(). As the owner, in a read-only transaction. */
+	void (*verify)(StrataModel *model, VerifyWork *work);
 } LayerRoutine;
 
 extern const LayerRoutine layers_staging;
@@ -64,6 +86,7 @@ extern const LayerRoutine layers_date_dimension;
 extern const LayerRoutine layers_fact;
 extern const LayerRoutine layers_mart;
 extern void layers_refuse_inside_refresh(const char *what);
+extern void layers_require_sources(const StrataModel *model);
 extern const LayerRoutine *layers_routine(const StrataModel *model);
 
 /* layers_target.c: the target relation and its columns */
@@ -95,6 +118,8 @@ extern void layers_refresh_table(StrataModel *model, List *key, const char *key_
 /* query: the target's columns in the target's order. primary_key: the part of key that the table can enforce, or NIL. */
 extern void layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List *key, List *primary_key,
 								 const char *key_word, const StrataRefresh *refresh, StrataRefreshResult *result);
+/* The target against those rows of its query that meet the condition (on q; NULL: all). */
+extern void layers_verify_table(StrataModel *model, const List *key, const char *condition, VerifyWork *work);
 extern void layers_check_foreign_keys(Definition *def);
 extern void layers_apply_foreign_keys(const StrataModel *model);
 extern void layers_silence_references(Oid relid);
@@ -102,6 +127,11 @@ extern void layers_drop_references(const StrataModel *model);
 extern bool layers_may_refer(const StrataModel *model, const StrataModel *target, const char *target_column);
 extern void layers_add_reference(const StrataModel *model, const char *column, const StrataModel *target,
 								 const char *target_column);
+
+/* layers_verify.c */
+extern void layers_verify_part(VerifyWork *work, const VerifyPart *part);
+/* A condition on the rows of an alias: those of the share, found by the columns (of the target; NIL: by their image). */
+extern char *layers_verify_share(const VerifyWork *work, const List *key, const char *alias);
 
 /* layers_dependents.c: views that stand on a relation whose shape changes */
 extern List *layers_suspend_dependents(Oid relid, const char *label, const List *columns, bool include_self);
@@ -132,6 +162,7 @@ typedef struct DimensionSpec
 	char *time_type; /* timestamptz | timestamp | date: the type of valid_from */
 	char *keys;      /* strata_state.m<id>_keys */
 	char *log;       /* strata_state.m<id>_log */
+	char *only;      /* condition on q: the extract is those rows of the query; NULL all */
 } DimensionSpec;
 
 extern int layers_position(const List *names, const char *name);
@@ -149,6 +180,8 @@ extern void layers_dimension_refresh_runtime(DimensionSpec *spec, const StrataRe
 											 StrataRefreshResult *result);
 extern void layers_dimension_refresh_log(DimensionSpec *spec, const StrataRefresh *refresh,
 										 StrataRefreshResult *result);
+extern void layers_dimension_verify_runtime(DimensionSpec *spec, VerifyWork *work);
+extern void layers_dimension_verify_log(DimensionSpec *spec, VerifyWork *work);
 extern StrataRowSet *layers_dimension_extract(DimensionSpec *spec, const List *key, const StrataRefresh *refresh,
 											  StrataRefreshResult *result);
 extern void layers_dimension_guard(const DimensionSpec *spec, int64 gone, int64 current, const StrataRefresh *refresh);

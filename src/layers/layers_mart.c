@@ -43,4 +43,10 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	layers_refresh_table(model, strata_option_texts(model->options, "key"), "key", refresh, result);
 }
 
-const LayerRoutine layers_mart = {validate, created, NULL, created, refresh};
+static void
+verify(StrataModel *model, VerifyWork *work)
+{
+	layers_verify_table(model, strata_option_texts(model->options, "key"), NULL, work);
+}
+
+const LayerRoutine layers_mart = {validate, created, NULL, created, refresh, verify};

@@ -448,4 +448,24 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	strata_rowset_free(rows);
 }
 
-const LayerRoutine layers_staging = {validate, created, NULL, created, refresh};
+static void
+verify(StrataModel *model, VerifyWork *work)
+{
+	VerifyPart part = {0};
+
+	layers_verify_table(model, strata_option_texts(model->options, "key"),
+						has_rejects(model) ? "q.strata_rejected IS NULL" : NULL, work);
+	if (!has_rejects(model))
+		return;
+	part.of = "rejected rows";
+	part.wanted = psprintf("SELECT q.strata_rejected AS reason, q.strata_source AS source_row FROM %s AS q"
+						   " WHERE q.strata_rejected IS NOT NULL",
+						   model->query_view);
+	/* taken away by hand: it holds none */
+	part.present = OidIsValid(get_relname_relid(rejects_name(model), get_namespace_oid(model->schema, false)))
+					   ? psprintf("SELECT q.reason, q.source_row FROM %s AS q", rejects_label(model))
+					   : pstrdup("SELECT NULL::text AS reason, NULL::jsonb AS source_row WHERE false");
+	layers_verify_part(work, &part);
+}
+
+const LayerRoutine layers_staging = {validate, created, NULL, created, refresh, verify};

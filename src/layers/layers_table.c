@@ -125,6 +125,19 @@ layers_refresh_table(StrataModel *model, List *key, const char *key_word, const 
 						 NIL, key, key, key_word, refresh, result);
 }
 
+void
+layers_verify_table(StrataModel *model, const List *key, const char *condition, VerifyWork *work)
+{
+	char *columns = layers_list(layers_names(layers_target_columns(model->relid)), "q", ", ");
+	VerifyPart part = {0};
+
+	part.wanted = psprintf("SELECT %s FROM %s AS q%s%s", columns, model->query_view, condition ? " WHERE " : "",
+						   condition ? condition : "");
+	part.present = psprintf("SELECT %s FROM %s AS q", columns, model->label);
+	part.key = key;
+	layers_verify_part(work, &part);
+}
+
 /* ---- foreign keys ---- */
 
 typedef struct Reference

@@ -26,7 +26,7 @@ typedef struct StrataStep
 
 extern void strata_runlog_init(void); /* settings */
 
-/* Opens a run for the current role and gives its id. kind: refresh | plan | test. as_of 0: none given. */
+/* Opens a run for the current role and gives its id. kind: refresh | plan | test | verify. as_of 0: none given. */
 extern int64 strata_runlog_start(const char *kind, const char *models, TimestampTz as_of);
 extern void strata_runlog_step(int64 run_id, const StrataStep *step);
 /* status: succeeded | failed; message may be NULL. A run is finished once. */

@@ -27,19 +27,11 @@ by_id(const ListCell *a, const ListCell *b)
 	return lfirst_int(a) - lfirst_int(b);
 }
 
-static void
-lock_models(const List *steps, bool wait)
+void
+runs_lock_models(List *ids, bool wait)
 {
-	List *ids = NIL;
 	ListCell *lc;
 
-	foreach (lc, steps)
-	{
-		StrataModel *m = ((StrataPlanStep *) lfirst(lc))->model;
-
-		ids = list_append_unique_int(ids, m->id);
-		ids = list_concat_unique_int(ids, strata_layers_also_written(m));
-	}
 	list_sort(ids, by_id);
 	foreach (lc, ids)
 	{
@@ -54,8 +46,24 @@ lock_models(const List *steps, bool wait)
 	}
 }
 
-static double
-elapsed_ms(instr_time start)
+static void
+lock_models(const List *steps, bool wait)
+{
+	List *ids = NIL;
+	ListCell *lc;
+
+	foreach (lc, steps)
+	{
+		StrataModel *m = ((StrataPlanStep *) lfirst(lc))->model;
+
+		ids = list_append_unique_int(ids, m->id);
+		ids = list_concat_unique_int(ids, strata_layers_also_written(m));
+	}
+	runs_lock_models(ids, wait);
+}
+
+double
+runs_elapsed_ms(instr_time start)
 {
 	instr_time now;
 
@@ -103,8 +111,9 @@ nothing_changed(const Run *run, const RunStep *step)
 {
 	const StrataModel *model = step->plan->model;
 
-	if (run->request.full_rebuild || strcmp(model->kind, "view") == 0 || model->applied_version != model->version ||
-		model->pending != NULL || is_due_anyway(run, model) || strata_layers_must_adapt(model))
+	if (run->request.full_rebuild || list_member_int(run->request.whole, model->id) ||
+		strcmp(model->kind, "view") == 0 || model->applied_version != model->version || model->pending != NULL ||
+		is_due_anyway(run, model) || strata_layers_must_adapt(model))
 		return false;
 	return strata_fence_holds(model, strata_fence_take(model, run->snapshot, run->position));
 }
@@ -112,8 +121,9 @@ nothing_changed(const Run *run, const RunStep *step)
 static void
 run_step(Run *run, RunStep *step)
 {
-	StrataRefresh refresh = {run->snapshot, run->request.as_of, run->request.full_rebuild, run->request.confirm_shrink};
 	StrataModel *model = step->plan->model;
+	StrataRefresh refresh = {run->snapshot, run->request.as_of, run->request.full_rebuild, run->request.confirm_shrink,
+							 list_member_int(run->request.whole, model->id)};
 	instr_time start;
 	StrataDeltaCounts *c = &step->result.counts;
 	ErrorContextCallback context;
@@ -140,7 +150,7 @@ run_step(Run *run, RunStep *step)
 		strata_fence_store(model, strata_fence_take(model, run->snapshot, run->position), run->snapshot);
 	}
 	error_context_stack = context.previous;
-	step->ms = elapsed_ms(start);
+	step->ms = runs_elapsed_ms(start);
 	step->message = step->result.message;
 	step->done = true;
 	if (strcmp(step->plan->action, "nothing") == 0)
@@ -170,7 +180,7 @@ check_step(Run *run, RunStep *step)
 	error_context_stack = &context;
 	step->outcomes = strata_checks_run(model, run->snapshot, run->request.as_of);
 	error_context_stack = context.previous;
-	step->ms += elapsed_ms(start);
+	step->ms += runs_elapsed_ms(start);
 }
 
 void

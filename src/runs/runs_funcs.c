@@ -34,8 +34,8 @@ count_or_null(int64 count, bool *isnull)
 	return Int64GetDatum(count);
 }
 
-static Datum
-ms_datum(double ms)
+Datum
+runs_ms_datum(double ms)
 {
 	return DirectFunctionCall3(numeric_in, CStringGetDatum(psprintf("%.1f", ms)), ObjectIdGetDatum(InvalidOid),
 							   Int32GetDatum(-1));
@@ -50,8 +50,8 @@ is_counted(const RunStep *step)
 
 /* ---- recording ---- */
 
-static void
-record(int64 id, Run *run, bool published, const char *message)
+void
+runs_record(int64 id, Run *run, bool published, const char *message)
 {
 	ListCell *lc;
 
@@ -122,12 +122,15 @@ close_run(Run *run, const ErrorData *error)
 	}
 }
 
-/*
- * Runs in a subtransaction that is rolled back, or kept if so wanted and no check failed. An error in it is caught: *error says what
- * it was, and the run ends at the step that raised it.
- */
-static Run *
-execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error, bool *kept)
+bool
+runs_is_interruption(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+		   ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
+}
+
+Run *
+runs_execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error, bool *kept)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
@@ -158,9 +161,7 @@ execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error,
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		/* a cancel or a lost server is not the models' failure */
-		if ((*error)->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			ERRCODE_TO_CATEGORY((*error)->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+		if (runs_is_interruption(*error))
 			ReThrowError(*error);
 	}
 	PG_END_TRY();
@@ -207,7 +208,7 @@ put_refresh_row(ReturnSetInfo *set, int number, RunStep *step)
 	values[8] = count_or_null(uncounted ? -1 : c->deleted, &nulls[8]);
 	values[9] = count_or_null(uncounted ? -1 : step->result.rejected, &nulls[9]);
 	values[10] = text_or_null(runs_check_summary(step), &nulls[10]);
-	values[11] = ms_datum(step->ms);
+	values[11] = runs_ms_datum(step->ms);
 	values[12] = text_or_null(step->message, &nulls[12]);
 	tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 }
@@ -263,15 +264,16 @@ strata_refresh(PG_FUNCTION_ARGS)
 		runs_execute(&request, run);
 		if (run->failed_checks > 0)
 			raise_failed_checks(run);
-		record(id, run, true, NULL);
+		runs_record(id, run, true, NULL);
 	}
 	else
 	{
-		run = execute_aside(&request, true, &error, &kept);
-		record(id, run, kept,
-			   error  ? error->message
-			   : kept ? NULL
-					  : psprintf("%d %s failed", run->failed_checks, run->failed_checks == 1 ? "check" : "checks"));
+		run = runs_execute_aside(&request, true, &error, &kept);
+		runs_record(id, run, kept,
+					error ? error->message
+					: kept
+						? NULL
+						: psprintf("%d %s failed", run->failed_checks, run->failed_checks == 1 ? "check" : "checks"));
 		if (error)
 			ereport(WARNING,
 					(errcode(error->sqlerrcode), errmsg("the run failed: %s", error->message),
@@ -304,7 +306,7 @@ put_plan_row(ReturnSetInfo *set, StrataPlanStep *plan, RunStep *step)
 	values[9] = count_or_null(known ? step->result.counts.deleted : -1, &nulls[9]);
 	values[10] = text_or_null(step ? runs_check_summary(step) : NULL, &nulls[10]);
 	nulls[11] = step == NULL;
-	values[11] = step ? ms_datum(step->ms) : (Datum) 0;
+	values[11] = step ? runs_ms_datum(step->ms) : (Datum) 0;
 	tuplestore_putvalues(set->setResult, set->setDesc, values, nulls);
 }
 
@@ -323,7 +325,7 @@ strata_plan(PG_FUNCTION_ARGS)
 	{
 		ErrorData *error;
 		bool kept;
-		Run *run = execute_aside(&request, false, &error, &kept);
+		Run *run = runs_execute_aside(&request, false, &error, &kept);
 
 		if (error)
 			ReThrowError(error);

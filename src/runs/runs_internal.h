@@ -4,6 +4,7 @@
 #include "runs/runs.h"
 #include "fence/fence.h"
 #include "plan/plan.h"
+#include "portability/instr_time.h"
 
 typedef struct RunRequest
 {
@@ -13,6 +14,8 @@ typedef struct RunRequest
 	bool full_rebuild;
 	bool confirm_shrink;
 	bool wait;
+	List
+		*whole; /* ids of models of which nothing stored is taken on trust: computed in full, whatever the fence says */
 } RunRequest;
 
 /* What became of one step. */
@@ -45,6 +48,18 @@ extern void runs_error_context(void *arg);
  * raised it; failed checks are counted, not raised.
  */
 extern void runs_execute(const RunRequest *request, Run *run);
+/*
+ * runs_execute in a subtransaction that is rolled back, or kept if so wanted and no check failed. An error in it is caught: *error
+ * says what it was, and the run ends at the step that raised it.
+ */
+extern Run *runs_execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error, bool *kept);
+/* A cancel or a lost server is no failure of a model, and not to be caught. */
+extern bool runs_is_interruption(const ErrorData *error);
+/* The steps of a run and its end, under the id of its record; published: their models' state too. message: why it failed. */
+extern void runs_record(int64 id, Run *run, bool published, const char *message);
+extern void runs_lock_models(List *ids, bool wait);
+extern double runs_elapsed_ms(instr_time start);
+extern Datum runs_ms_datum(double ms);
 extern char *runs_check_summary(const RunStep *step);
 /* DETAIL text of the failed checks, bounded. */
 extern char *runs_failure_detail(const Run *run);

@@ -269,6 +269,9 @@ BEGIN
     EXECUTE format('SELECT bool_and(b.sk = d.sk) FROM fz.before b JOIN fz.dim d ON d.%1$I = b.k1 AND %2$s = b.k2 AND d.valid_from = b.vf WHERE d.sk <> 0', names[1],
       CASE WHEN has_k2 THEN format('d.%I', names[2]) ELSE '''-''' END) INTO r;
     PERFORM fz.check(coalesce(r.bool_and, true), 'a version changed its surrogate key: ' || told);
+    -- verify finds as the oracle does that nothing differs
+    SELECT string_agg(format('%s: %s', v.status, v.message), '; ') AS said INTO r FROM strata.verify('fz.dim', sample => CASE WHEN fz.chance(0.3) THEN 0.5 END) AS v WHERE v.status <> 'equal';
+    PERFORM fz.check(r.said IS NULL, format('batch %s: verify says %s: %s', batch, r.said, told));
     -- the same again changes nothing, not even a row's address
     EXECUTE 'SELECT string_agg(ctid::text || sk, '','' ORDER BY sk) FROM fz.dim' INTO ctids;
     UPDATE fz.src SET seq = seq; -- or the refresh sees that it has nothing to compute
