@@ -8,11 +8,13 @@
 
 #include <math.h>
 
+#include "access/xact.h"
 #include "layers/layers_internal.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/resowner.h"
 #include "utils/typcache.h"
 
 /* Rows shown of each side. */
@@ -67,6 +69,40 @@ select_rows(const VerifyWork *work, const char *sql, List *rowsets)
 
 /* ---- the rows to show ---- */
 
+/* NULL when the statement fails: json may hold what jsonb cannot, and that rows differ must be told even so. */
+static StrataRows *
+try_rows(const VerifyWork *work, const char *sql, List *rowsets)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	StrataRows *volatile rows = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		rows = select_rows(work, sql, rowsets);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+			ReThrowError(error);
+	}
+	PG_END_TRY();
+	return rows;
+}
+
 /* rows: SELECT of strata_row, strata_order, strata_image. Pairs of one key stand at the same place of both sides. */
 static void
 show(VerifyWork *work, const VerifyPart *part, const char *name, int64 shown, const char *rows, List *rowsets)
@@ -77,7 +113,7 @@ show(VerifyWork *work, const VerifyPart *part, const char *name, int64 shown, co
 
 	if (shown >= SAMPLE_ROWS)
 		return;
-	found = select_rows(
+	found = try_rows(
 		work,
 		psprintf(
 			"SELECT jsonb_agg(jsonb_build_object('side', %s%s%s, 'row', w.strata_row) ORDER BY w.strata_order, w.strata_image)\n"
@@ -85,7 +121,7 @@ show(VerifyWork *work, const VerifyPart *part, const char *name, int64 shown, co
 			strata_base_literal(name), part->of ? ", 'of', " : "", part->of ? strata_base_literal(part->of) : "", rows,
 			SAMPLE_ROWS - shown),
 		rowsets);
-	sample = strata_rows_jsonb(found, 0, 1);
+	sample = found ? strata_rows_jsonb(found, 0, 1) : NULL;
 	if (sample == NULL)
 		return;
 	r->sample =
