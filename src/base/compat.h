@@ -43,6 +43,23 @@
 #define STRATA_RTE_GROUP_EXPRESSIONS(rte) NIL
 #endif
 
+/* Of optimizer/optimizer.h, which the caller includes: expressions without variables of that entry, and of joins. */
+#if PG_VERSION_NUM >= 180000
+#define strata_flatten_groups(query, node) \
+	((query)->hasGroupRTE && (node) != NULL ? flatten_group_exprs(NULL, query, node) : (node))
+#define strata_forget_groups(query) ((query)->hasGroupRTE = false)
+#else
+#define strata_flatten_groups(query, node) (node)
+#define strata_forget_groups(query) ((void) 0)
+#endif
+#if PG_VERSION_NUM >= 160000
+#define strata_flatten_join_aliases(query, node) flatten_join_alias_vars(NULL, query, node)
+#define strata_forget_permissions(rte) ((rte)->perminfoindex = 0)
+#else
+#define strata_flatten_join_aliases(query, node) flatten_join_alias_vars(query, node)
+#define strata_forget_permissions(rte) ((rte)->requiredPerms = 0)
+#endif
+
 #if PG_VERSION_NUM >= 160000
 #define strata_is_table_owner(relid, role) object_ownercheck(RelationRelationId, relid, role)
 #else

@@ -59,8 +59,16 @@ static const char *const settled[] = {
 	"generate_series",
 };
 
+/* context: where to say what was found (char **). */
 static bool
-may_change(Oid funcid, void *context)
+because(void *context, char *why)
+{
+	*(char **) context = why;
+	return true;
+}
+
+static bool
+changes(Oid funcid)
 {
 	char volatility = func_volatile(funcid);
 	char *name;
@@ -88,6 +96,16 @@ may_change(Oid funcid, void *context)
 	/* input and output functions of types, as casts through text use them */
 	return !comparison && !(strlen(name) > 3 && (strcmp(name + strlen(name) - 3, "out") == 0 ||
 												 strcmp(name + strlen(name) - 2, "in") == 0));
+}
+
+static bool
+may_change(Oid funcid, void *context)
+{
+	if (!changes(funcid))
+		return false;
+	if (func_volatile(funcid) == PROVOLATILE_IMMUTABLE)
+		return because(context, psprintf("calls %s(), which may be replaced at any time", get_func_name(funcid)));
+	return because(context, psprintf("calls %s()", get_func_name(funcid)));
 }
 
 /* The text of a name's value can change while no row does: relations are renamed. (So are labels of enums: fence.c watches them.) */
@@ -136,22 +154,21 @@ walk(Node *node, void *context)
 		return false;
 	/* a whole row has the columns its table has at the time */
 	if (IsA(node, Var) && ((Var *) node)->varattno == InvalidAttrNumber)
-		return true;
+		return because(context, "uses a whole row as a value");
 	/* 'now' and 'today' are dates too */
 	if (IsA(node, CoerceViaIO) && reads_the_clock(((CoerceViaIO *) node)->resulttype))
-		return true;
+		return because(context, "reads a text as a date or time: 'now' is one");
 	if (IsA(node, CoerceViaIO) && (has_renamed_text(exprType((Node *) ((CoerceViaIO *) node)->arg)) ||
 								   has_renamed_text(((CoerceViaIO *) node)->resulttype)))
-		return true;
-	if (IsA(node, FuncExpr) && has_object_argument(((FuncExpr *) node)->args))
-		return true;
-	if (IsA(node, OpExpr) && has_object_argument(((OpExpr *) node)->args))
-		return true;
+		return because(context, "writes a name or a row as text");
+	if ((IsA(node, FuncExpr) && has_object_argument(((FuncExpr *) node)->args)) ||
+		(IsA(node, OpExpr) && has_object_argument(((OpExpr *) node)->args)))
+		return because(context, "depends on an object of the database, such as a text search configuration");
 	/* strata.try_cast reads texts as dates, and so does any stable function that gives one for a text */
 	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid >= FirstNormalObjectId &&
 		func_volatile(((FuncExpr *) node)->funcid) == PROVOLATILE_STABLE &&
 		reads_the_clock(((FuncExpr *) node)->funcresulttype))
-		return true;
+		return because(context, psprintf("calls %s(): 'now' is a time", get_func_name(((FuncExpr *) node)->funcid)));
 	if (IsA(node, FuncExpr) && func_volatile(((FuncExpr *) node)->funcid) == PROVOLATILE_STABLE)
 	{
 		ListCell *lc;
@@ -159,10 +176,12 @@ walk(Node *node, void *context)
 		/* format, concat, to_jsonb and their like write their arguments as text */
 		foreach (lc, ((FuncExpr *) node)->args)
 			if (has_renamed_text(exprType(lfirst(lc))))
-				return true;
+				return because(context, "writes a name or a row as text");
 	}
-	if (IsA(node, SQLValueFunction) || IsA(node, NextValueExpr))
-		return true;
+	if (IsA(node, SQLValueFunction))
+		return because(context, "uses the date, the time or the user (current_date, current_user, ...)");
+	if (IsA(node, NextValueExpr))
+		return because(context, "takes values of a sequence");
 	if (check_functions_in_node(node, may_change, context))
 		return true;
 	if (IsA(node, Query))
@@ -171,14 +190,24 @@ walk(Node *node, void *context)
 
 		foreach (lc, ((Query *) node)->rtable)
 			if (((RangeTblEntry *) lfirst(lc))->tablesample != NULL)
-				return true;
+				return because(context, "reads a sample (TABLESAMPLE)");
 		return query_tree_walker((Query *) node, walk, context, 0);
 	}
 	return expression_tree_walker(node, walk, context);
 }
 
+char *
+strata_fence_nondeterminism(Query *query)
+{
+	char *why = NULL;
+
+	if (!walk((Node *) query, &why))
+		return NULL;
+	return why;
+}
+
 bool
 strata_fence_is_deterministic(Query *query)
 {
-	return !walk((Node *) query, NULL);
+	return strata_fence_nondeterminism(query) == NULL;
 }

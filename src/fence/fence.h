@@ -33,6 +33,8 @@ extern void strata_fence_after_snapshot(StrataFencePosition *position, Snapshot 
 extern StrataFencePosition strata_fence_look(void);
 /* Whether the result of the query depends on nothing but the rows it reads. */
 extern bool strata_fence_is_deterministic(Query *query);
+/* Why not, in words ("calls now()"); NULL when it does. */
+extern char *strata_fence_nondeterminism(Query *query);
 /* The inputs of a model as the snapshot sees them. */
 extern StrataFence *strata_fence_take(const StrataModel *model, Snapshot snapshot, StrataFencePosition position);
 /* Whether the fence stored at the last refresh still stands. */

@@ -1,0 +1,425 @@
+/*
+ * tree.c: a plan for people to read.
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+#include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
+#include "parser/parsetree.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "incremental/incremental_internal.h"
+
+#define WIDTH 56
+#define MAX_WORDS 160
+
+const char *
+incremental_rule_name(StrataRule rule)
+{
+	switch (rule)
+	{
+		case STRATA_RULE_SIGNED:
+			return "signed";
+		case STRATA_RULE_ALGEBRA:
+			return "algebra";
+		case STRATA_RULE_KEYS:
+			return "keys";
+		case STRATA_RULE_WHOLE:
+			return "whole";
+	}
+	return "whole";
+}
+
+/* ---- expressions, in few words ---- */
+
+static void say(StringInfo out, Query *query, Node *node);
+
+static void
+say_list(StringInfo out, Query *query, List *nodes, const char *separator)
+{
+	ListCell *lc;
+
+	foreach (lc, nodes)
+	{
+		if (foreach_current_index(lc) > 0)
+			appendStringInfoString(out, separator);
+		say(out, query, lfirst(lc));
+	}
+}
+
+static void
+say_call(StringInfo out, Query *query, Oid function, List *args)
+{
+	char *name = get_func_name(function);
+
+	appendStringInfo(out, "%s(", name == NULL ? "?" : name);
+	say_list(out, query, args, ", ");
+	appendStringInfoChar(out, ')');
+}
+
+static void
+say_constant(StringInfo out, Const *constant)
+{
+	Oid output;
+	bool varlena;
+
+	if (constant->constisnull)
+	{
+		appendStringInfoString(out, "NULL");
+		return;
+	}
+	getTypeOutputInfo(constant->consttype, &output, &varlena);
+	{
+		char *text = OidOutputFunctionCall(output, constant->constvalue);
+
+		if (TypeCategory(constant->consttype) == TYPCATEGORY_NUMERIC)
+			appendStringInfoString(out, text);
+		else
+			appendStringInfo(out, "'%s'", text);
+	}
+}
+
+static void
+say_aggregate(StringInfo out, Query *query, Aggref *aggregate)
+{
+	ListCell *lc;
+	char *name = get_func_name(aggregate->aggfnoid);
+
+	appendStringInfo(out, "%s(%s", name == NULL ? "?" : name, aggregate->aggdistinct != NIL ? "DISTINCT " : "");
+	if (aggregate->aggstar)
+		appendStringInfoChar(out, '*');
+	foreach (lc, aggregate->args)
+	{
+		TargetEntry *entry = lfirst(lc);
+
+		if (entry->resjunk)
+			continue;
+		if (foreach_current_index(lc) > 0)
+			appendStringInfoString(out, ", ");
+		say(out, query, (Node *) entry->expr);
+	}
+	appendStringInfoString(out, aggregate->aggfilter != NULL ? ") filtered" : ")");
+}
+
+static void
+say_variable(StringInfo out, Query *query, Var *var)
+{
+	RangeTblEntry *rte;
+
+	if (var->varlevelsup > 0 || var->varno < 1 || var->varno > list_length(query->rtable))
+	{
+		appendStringInfoString(out, "outer");
+		return;
+	}
+	rte = rt_fetch(var->varno, query->rtable);
+	if (var->varattno == 0)
+		appendStringInfo(out, "%s.*", rte->eref->aliasname);
+	else if (rte->rtekind == RTE_RELATION)
+		appendStringInfoString(out, get_attname(rte->relid, var->varattno, false));
+	else if (var->varattno > 0 && var->varattno <= list_length(rte->eref->colnames))
+		appendStringInfoString(out, strVal(list_nth(rte->eref->colnames, var->varattno - 1)));
+	else
+		appendStringInfoChar(out, '?');
+}
+
+static void
+say_operator(StringInfo out, Query *query, Oid operator, List * args)
+{
+	char *name = get_opname(operator);
+
+	if (list_length(args) == 2)
+	{
+		say(out, query, linitial(args));
+		appendStringInfo(out, " %s ", name == NULL ? "?" : name);
+	}
+	else
+		appendStringInfo(out, "%s ", name == NULL ? "?" : name);
+	say(out, query, llast(args));
+}
+
+static void
+say(StringInfo out, Query *query, Node *node)
+{
+	check_stack_depth();
+	if (node == NULL || out->len > MAX_WORDS)
+		return;
+	switch (nodeTag(node))
+	{
+		case T_Var:
+			say_variable(out, query, (Var *) node);
+			break;
+		case T_Const:
+			say_constant(out, (Const *) node);
+			break;
+		case T_Aggref:
+			say_aggregate(out, query, (Aggref *) node);
+			break;
+		case T_WindowFunc:
+			say_call(out, query, ((WindowFunc *) node)->winfnoid, ((WindowFunc *) node)->args);
+			break;
+		case T_FuncExpr:
+			if (((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL && ((FuncExpr *) node)->args != NIL)
+				say(out, query, linitial(((FuncExpr *) node)->args));
+			else
+				say_call(out, query, ((FuncExpr *) node)->funcid, ((FuncExpr *) node)->args);
+			break;
+		case T_OpExpr:
+		case T_DistinctExpr:
+			say_operator(out, query, ((OpExpr *) node)->opno, ((OpExpr *) node)->args);
+			break;
+		case T_BoolExpr:
+			if (((BoolExpr *) node)->boolop == NOT_EXPR)
+				appendStringInfoString(out, "not ");
+			say_list(out, query, ((BoolExpr *) node)->args, ((BoolExpr *) node)->boolop == OR_EXPR ? " or " : " and ");
+			break;
+		case T_NullTest:
+			say(out, query, (Node *) ((NullTest *) node)->arg);
+			appendStringInfoString(out, ((NullTest *) node)->nulltesttype == IS_NULL ? " is null" : " is not null");
+			break;
+		case T_RelabelType:
+			say(out, query, (Node *) ((RelabelType *) node)->arg);
+			break;
+		case T_CoerceViaIO:
+			say(out, query, (Node *) ((CoerceViaIO *) node)->arg);
+			break;
+		case T_CollateExpr:
+			say(out, query, (Node *) ((CollateExpr *) node)->arg);
+			break;
+		case T_CoalesceExpr:
+			appendStringInfoString(out, "coalesce(");
+			say_list(out, query, ((CoalesceExpr *) node)->args, ", ");
+			appendStringInfoChar(out, ')');
+			break;
+		case T_ScalarArrayOpExpr:
+			say(out, query, linitial(((ScalarArrayOpExpr *) node)->args));
+			appendStringInfoString(out, " in (...)");
+			break;
+		case T_SubLink:
+			appendStringInfoString(out, "a subquery");
+			break;
+		case T_CaseExpr:
+			appendStringInfoString(out, "case ... end");
+			break;
+		default:
+			appendStringInfoString(out, "an expression");
+	}
+}
+
+char *
+incremental_describe(Query *query, Node *expression)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	say(&out, query, expression);
+	if (out.len > MAX_WORDS)
+	{
+		int length = pg_mbcliplen(out.data, out.len, MAX_WORDS);
+
+		out.data[length] = '\0';
+		return psprintf("%s ...", out.data);
+	}
+	return out.data;
+}
+
+/* ---- FROM ---- */
+
+static char *
+entry_name(const RangeTblEntry *rte)
+{
+	int part = incremental_part_of(rte);
+
+	if (part > 0)
+		return psprintf("part %d", part);
+	if (rte->rtekind == RTE_RELATION)
+	{
+		char *name = get_rel_name(rte->relid);
+
+		return rte->alias == NULL || strcmp(rte->alias->aliasname, name) == 0
+				   ? name
+				   : psprintf("%s %s", name, rte->alias->aliasname);
+	}
+	if (rte->rtekind == RTE_FUNCTION)
+	{
+		RangeTblFunction *function = linitial(rte->functions);
+
+		return IsA(function->funcexpr, FuncExpr)
+				   ? psprintf("%s()", get_func_name(((FuncExpr *) function->funcexpr)->funcid))
+				   : "a function";
+	}
+	if (rte->rtekind == RTE_VALUES)
+		return "values";
+	return rte->eref->aliasname;
+}
+
+typedef struct From
+{
+	Query *query;
+	List *names;
+	List *conditions;
+	bool outer;
+} From;
+
+static void
+describe_from(From *from, Node *node)
+{
+	ListCell *lc;
+
+	if (node == NULL)
+		return;
+	if (IsA(node, RangeTblRef))
+		from->names = lappend(from->names, entry_name(rt_fetch(((RangeTblRef *) node)->rtindex, from->query->rtable)));
+	else if (IsA(node, FromExpr))
+	{
+		foreach (lc, ((FromExpr *) node)->fromlist)
+			describe_from(from, lfirst(lc));
+		if (((FromExpr *) node)->quals != NULL)
+			from->conditions = lappend(from->conditions, incremental_describe(from->query, ((FromExpr *) node)->quals));
+	}
+	else if (IsA(node, JoinExpr))
+	{
+		JoinExpr *join = (JoinExpr *) node;
+
+		describe_from(from, join->larg);
+		describe_from(from, join->rarg);
+		from->outer |= join->jointype != JOIN_INNER;
+		if (join->quals != NULL)
+			from->conditions = lappend(from->conditions, incremental_describe(from->query, join->quals));
+	}
+}
+
+char *
+incremental_describe_from(Query *query)
+{
+	From from = {query, NIL, NIL, false};
+	char *verb, *conditions;
+
+	if (query->setOperations != NULL)
+		return psprintf("union all of %d queries", list_length(query->rtable));
+	describe_from(&from, (Node *) query->jointree);
+	if (from.names == NIL)
+		return "one row";
+	verb = list_length(from.names) == 1 ? "rows of" : from.outer ? "outer join" : "join";
+	conditions = from.conditions == NIL ? "" : psprintf(" (%s)", strata_base_join(from.conditions, " and "));
+	return psprintf("%s %s%s", verb, strata_base_join(from.names, ", "), conditions);
+}
+
+/* ---- the tree ---- */
+
+typedef struct Tree
+{
+	const StrataIncremental *plan;
+	List *lines;
+	Bitmapset *shown;
+} Tree;
+
+static void
+add_line(Tree *tree, int depth, const char *what, const char *why)
+{
+	StringInfoData line;
+	int length;
+
+	initStringInfo(&line);
+	appendStringInfoSpaces(&line, depth * 2);
+	appendStringInfoString(&line, what);
+	length = pg_mbstrlen(line.data);
+	if (why != NULL)
+	{
+		appendStringInfoSpaces(&line, Max(2, WIDTH - length));
+		appendStringInfoString(&line, why);
+	}
+	tree->lines = lappend(tree->lines, line.data);
+}
+
+static void show_query(Tree *tree, Query *query, int depth, bool own_line);
+
+static void
+show_part(Tree *tree, int number, int depth)
+{
+	StrataPart *part = list_nth(tree->plan->parts, number - 1);
+	char *name = part->last ? "" : psprintf("part %d: ", number);
+
+	if (bms_is_member(number, tree->shown))
+	{
+		add_line(tree, depth, psprintf("part %d, shown above", number), NULL);
+		return;
+	}
+	tree->shown = bms_add_member(tree->shown, number);
+	add_line(tree, depth, psprintf("%s%s", name, part->what),
+			 psprintf("%s: %s", incremental_rule_name(part->rule), part->reason));
+	show_query(tree, part->query, depth + 1, part->rule != STRATA_RULE_SIGNED && !tree->plan->whole);
+}
+
+static bool
+show_sublink(Node *node, Tree *tree)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		Query *query = (Query *) node;
+		ListCell *lc;
+
+		foreach (lc, query->rtable)
+		{
+			int part = incremental_part_of(lfirst(lc));
+
+			if (part > 0)
+				show_part(tree, part, list_length(tree->lines) > 0 ? 2 : 1);
+		}
+		return query_tree_walker(query, show_sublink, tree, QTW_IGNORE_JOINALIASES);
+	}
+	return expression_tree_walker(node, show_sublink, tree);
+}
+
+static void
+show_query(Tree *tree, Query *query, int depth, bool own_line)
+{
+	ListCell *lc;
+	Query *level = query;
+
+	check_stack_depth();
+	if (own_line)
+	{
+		/* levels fused into one part say themselves what they are; below them are the rows */
+		while (incremental_only_subquery(level) != NULL && !incremental_groups(level) && !level->hasWindowFuncs &&
+			   level->distinctClause == NIL && level->limitCount == NULL && level->limitOffset == NULL)
+			level = incremental_only_subquery(level)->subquery;
+		if (level->setOperations != NULL || list_length(level->jointree->fromlist) != 1 ||
+			!IsA(linitial(level->jointree->fromlist), RangeTblRef) || level->jointree->quals != NULL ||
+			incremental_part_of(
+				rt_fetch(linitial_node(RangeTblRef, level->jointree->fromlist)->rtindex, level->rtable)) == 0)
+		{
+			add_line(tree, depth, incremental_describe_from(level), NULL);
+			depth++;
+		}
+	}
+	foreach (lc, level->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+		int part = incremental_part_of(rte);
+
+		if (part > 0)
+			show_part(tree, part, depth);
+		else if (rte->rtekind == RTE_SUBQUERY)
+		{
+			add_line(tree, depth, incremental_describe_from(rte->subquery), NULL);
+			show_query(tree, rte->subquery, depth + 1, false);
+		}
+	}
+	query_tree_walker(level, show_sublink, tree, QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_JOINALIASES);
+}
+
+List *
+incremental_tree(const StrataIncremental *plan)
+{
+	Tree tree = {plan, NIL, NULL};
+
+	show_part(&tree, list_length(plan->parts), 0);
+	return tree.lines;
+}
