@@ -1,0 +1,671 @@
+/*
+ * algebra_sql.c: the statements that keep the state of groups. How each kind of column is computed from the rows, from the
+ * signed rows, and from the old state and its change, is said once, in the three functions *_of() below.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "incremental/algebra_internal.h"
+
+/* More keys than these are compared as one text where some of them are NULL: each has to be NULL or not in every way. */
+#define MAX_KEYS_BY_PATTERN 3
+
+/* Rows of a group that one scale may have, as a power of ten; and the largest scale that is told apart. */
+#define SCALE_DIGITS 12
+#define SCALE_LIMIT 1000
+
+static AlgebraPlan *
+plan_of(const StrataAlgebra *algebra)
+{
+	return (AlgebraPlan *) algebra->private;
+}
+
+/* ---- columns from rows ---- */
+
+static char *
+scale_unit(const char *value)
+{
+	/* no scale: NULL, and so not counted */
+	return psprintf("CASE scale(%s) WHEN 0 THEN 1 WHEN 1 THEN 1e%d WHEN 2 THEN 1e%d WHEN 3 THEN 1e%d WHEN 4 THEN 1e%d "
+					"ELSE CASE WHEN scale(%s) > %d THEN 1e%d ELSE ('1e' || %d * scale(%s))::numeric END END",
+					value, SCALE_DIGITS, 2 * SCALE_DIGITS, 3 * SCALE_DIGITS, 4 * SCALE_DIGITS, value, SCALE_LIMIT,
+					SCALE_DIGITS * SCALE_LIMIT, SCALE_DIGITS, value);
+}
+
+static char *
+square(const AlgebraArgument *argument, const char *value)
+{
+	switch (argument->type)
+	{
+		case INT2OID:
+		case INT4OID:
+			return psprintf("%s::bigint * %s", value, value);
+		case INT8OID:
+			return psprintf("%s::numeric * %s", value, value);
+		default:
+			return psprintf("%s * %s", value, value);
+	}
+}
+
+/* The column from all rows of the group. */
+static char *
+fresh_of(const AlgebraColumn *column)
+{
+	char *a = column->argument == NULL ? NULL : psprintf("a%d", column->argument->number);
+
+	switch (column->role)
+	{
+		case ALGEBRA_KEY:
+			return column->state.name;
+		case ALGEBRA_ROWS:
+			return "count(*)";
+		case ALGEBRA_COUNT:
+			return psprintf("count(%s)", a);
+		case ALGEBRA_TRUES:
+			return psprintf("count(*) FILTER (WHERE %s)", a);
+		case ALGEBRA_SUM:
+			return psprintf("coalesce(sum(%s), 0)", a);
+		case ALGEBRA_SQUARES:
+			return psprintf("coalesce(sum(%s), 0)", square(column->argument, a));
+		case ALGEBRA_SCALES:
+			return psprintf("coalesce(sum(%s), 0)", scale_unit(a));
+		case ALGEBRA_EXTREMUM:
+			return psprintf("%s(%s)", algebra_function(column->aggregate), a);
+	}
+	return NULL;
+}
+
+/* By how much it changes, from the signed rows. A sign need not be 1 or -1, so integers get room for it first. */
+static char *
+change_of(const AlgebraColumn *column)
+{
+	char *a = column->argument == NULL ? NULL : psprintf("a%d", column->argument->number);
+	Oid type = column->argument == NULL ? InvalidOid : column->argument->type;
+
+	switch (column->role)
+	{
+		case ALGEBRA_KEY:
+			return column->state.name;
+		case ALGEBRA_ROWS:
+			return "coalesce(sum(" STRATA_SIGN "), 0)";
+		case ALGEBRA_COUNT:
+			return psprintf("coalesce(sum(" STRATA_SIGN ") FILTER (WHERE %s IS NOT NULL), 0)", a);
+		case ALGEBRA_TRUES:
+			return psprintf("coalesce(sum(" STRATA_SIGN ") FILTER (WHERE %s), 0)", a);
+		case ALGEBRA_SUM:
+			if (type == INT2OID || type == INT4OID)
+				return psprintf("coalesce(sum(" STRATA_SIGN " * %s::bigint), 0)::bigint", a);
+			if (type == INT8OID)
+				return psprintf("coalesce(sum(" STRATA_SIGN " * %s::numeric), 0)", a);
+			return psprintf("coalesce(sum(CASE " STRATA_SIGN " WHEN 1 THEN %s WHEN -1 THEN -%s ELSE " STRATA_SIGN
+							" * %s END), 0)",
+							a, a, a);
+		case ALGEBRA_SQUARES:
+			return psprintf("coalesce(sum(" STRATA_SIGN " * (%s)%s), 0)", square(column->argument, a),
+							type == INT4OID ? "::numeric" : "");
+		case ALGEBRA_SCALES:
+			return psprintf("coalesce(sum(" STRATA_SIGN " * %s), 0)", scale_unit(a));
+		case ALGEBRA_EXTREMUM:
+			return psprintf("%s(%s) FILTER (WHERE " STRATA_SIGN " > 0)", algebra_function(column->aggregate), a);
+	}
+	return NULL;
+}
+
+/* The row set of the change has one more column for an extremum: that of the removed rows. */
+static char *
+removed_name(const AlgebraColumn *column)
+{
+	return psprintf("%s_out", column->state.name);
+}
+
+static AlgebraColumn *
+find_column(const AlgebraPlan *plan, AlgebraRole role, const AlgebraArgument *argument)
+{
+	ListCell *cell;
+
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+
+		if (column->role == role && column->argument == argument)
+			return column;
+	}
+	return NULL;
+}
+
+/* Old state and change: s and c. */
+static char *
+added_of(const AlgebraColumn *column)
+{
+	return psprintf("coalesce(s.%s, 0) + c.%s", column->state.name, column->state.name);
+}
+
+static char *
+merged_of(const AlgebraPlan *plan, const AlgebraColumn *column)
+{
+	char *name = column->state.name;
+	AlgebraColumn *scales;
+
+	switch (column->role)
+	{
+		case ALGEBRA_KEY:
+			return psprintf("c.%s", name);
+		case ALGEBRA_SUM:
+		case ALGEBRA_SQUARES:
+			/* a sum is shown with the most decimals of those present: rows that leave may have had more */
+			scales = find_column(plan, ALGEBRA_SCALES, column->argument);
+			if (scales != NULL)
+				return psprintf("round(%s, %s(length((%s)::text) - 1) / %d)", added_of(column),
+								column->role == ALGEBRA_SQUARES ? "2 * " : "", added_of(scales), SCALE_DIGITS);
+			return added_of(column);
+		case ALGEBRA_EXTREMUM:
+			return psprintf("CASE WHEN s.%s IS NULL OR c.%s %s s.%s THEN c.%s ELSE s.%s END", name, name,
+							algebra_operator(column->beyond), name, name, name);
+		default:
+			return added_of(column);
+	}
+}
+
+/* When the merged column cannot be trusted; NULL: never. */
+static char *
+doubt_of(const AlgebraColumn *column)
+{
+	char *name = column->state.name;
+
+	switch (column->role)
+	{
+		case ALGEBRA_SUM:
+			/* NaN and the infinite ones have no scale, and stay in a sum */
+			return column->argument->type == NUMERICOID ? psprintf("scale(%s) IS NULL", added_of(column)) : NULL;
+		case ALGEBRA_SCALES:
+			return psprintf("length((%s)::text) > %d", added_of(column), SCALE_DIGITS * SCALE_LIMIT);
+		case ALGEBRA_EXTREMUM:
+			/* what left was not surpassed by what was, nor by what came */
+			return psprintf("(c.%s IS NOT NULL AND (s.%s %s c.%s) IS NOT TRUE AND (c.%s %s c.%s) IS NOT TRUE)",
+							removed_name(column), name, algebra_operator(column->beyond), removed_name(column), name,
+							algebra_operator(column->beyond), removed_name(column));
+		default:
+			return NULL;
+	}
+}
+
+/* ---- rows of two sets with the same key ---- */
+
+static char *
+key_names(const AlgebraPlan *plan, const char *alias, const char *format)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (int i = 1; i <= plan->nkeys; i++)
+	{
+		if (i > 1)
+			appendStringInfoString(&out, ", ");
+		appendStringInfo(&out, "%sk%d", alias, i);
+	}
+	return psprintf(format, out.data);
+}
+
+/* Some key is NULL, or by mask exactly these are; which the others are not. */
+static char *
+nulls_condition(const AlgebraPlan *plan, const char *alias, int mask)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (int i = 1; i <= plan->nkeys; i++)
+	{
+		if (i > 1)
+			appendStringInfoString(&out, mask < 0 ? " OR " : " AND ");
+		appendStringInfo(&out, "%s.k%d IS %sNULL", alias, i, mask < 0 || (mask & (1 << (i - 1))) ? "" : "NOT ");
+	}
+	return mask < 0 && plan->nkeys > 1 ? psprintf("(%s)", out.data) : out.data;
+}
+
+/* mask < 0: any may be NULL, at least one is. */
+static char *
+match_condition(const AlgebraPlan *plan, const char *left, const char *right, int mask)
+{
+	StringInfoData out;
+
+	if (plan->nkeys == 0)
+		return "true";
+	initStringInfo(&out);
+	if (mask < 0)
+		appendStringInfo(&out, "ROW(%s)::text = ROW(%s)::text AND %s", key_names(plan, psprintf("%s.", left), "%s"),
+						 key_names(plan, psprintf("%s.", right), "%s"), nulls_condition(plan, left, -1));
+	for (int i = 1; i <= plan->nkeys; i++)
+	{
+		AlgebraColumn *column = list_nth(plan->columns, i - 1);
+		char *equal = psprintf("%s.k%d %s %s.k%d", left, i, algebra_operator(column->equality), right, i);
+
+		if (out.len > 0)
+			appendStringInfoString(&out, " AND ");
+		if (mask < 0)
+			appendStringInfo(&out, "(%s OR %s.k%d IS NULL AND %s.k%d IS NULL)", equal, left, i, right, i);
+		else if (mask & (1 << (i - 1)))
+			appendStringInfo(&out, "%s.k%d IS NULL", left, i);
+		else
+			appendStringInfoString(&out, equal);
+	}
+	return out.data;
+}
+
+/* The ways in which keys can be NULL, as masks; -1 for all but the first. */
+static List *
+null_patterns(const AlgebraPlan *plan, bool nulls)
+{
+	List *result = list_make1_int(0);
+
+	if (!nulls || plan->nkeys == 0)
+		return result;
+	if (plan->nkeys > MAX_KEYS_BY_PATTERN)
+		return lappend_int(result, -1);
+	for (int mask = 1; mask < 1 << plan->nkeys; mask++)
+		result = lappend_int(result, mask);
+	return result;
+}
+
+/* Each row of one set (c) beside that of the other (s) with its key. columns: how it begins, up to FROM. */
+static char *
+left_join(const AlgebraPlan *plan, const char *columns, const char *c, const char *s, bool nulls, const char *condition)
+{
+	StringInfoData out;
+	ListCell *cell;
+
+	initStringInfo(&out);
+	foreach (cell, null_patterns(plan, nulls))
+	{
+		int mask = lfirst_int(cell);
+		char *pattern = nulls && plan->nkeys > 0 ? nulls_condition(plan, "c", mask) : NULL;
+
+		if (out.len > 0)
+			appendStringInfoString(&out, "\nUNION ALL\n");
+		appendStringInfo(&out, "%s\nFROM %s AS c LEFT JOIN %s AS s ON %s", columns, c, s,
+						 match_condition(plan, "s", "c", mask));
+		if (pattern != NULL || condition != NULL)
+			appendStringInfo(&out, "\nWHERE %s%s%s", pattern == NULL ? "" : pattern,
+							 pattern == NULL || condition == NULL ? "" : " AND ", condition == NULL ? "" : condition);
+	}
+	return out.data;
+}
+
+/* ---- statements ---- */
+
+char *
+strata_algebra_state(const StrataAlgebra *algebra, const char *rowset, bool nulls)
+{
+	AlgebraPlan *plan = plan_of(algebra);
+	StringInfoData select, out;
+	ListCell *cell;
+
+	initStringInfo(&select);
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+
+		appendStringInfo(&select, "%s%s", select.len == 0 ? "SELECT " : ",\n\t", fresh_of(column));
+		if (column->role != ALGEBRA_KEY)
+			appendStringInfo(&select, " AS %s", column->state.name);
+	}
+	appendStringInfo(&select, "\nFROM (%s) AS core", strata_incremental_deparse(copyObject(algebra->core)));
+	initStringInfo(&out);
+	/* with NULLs in several keys in one go: each branch may have to read all there is */
+	nulls = nulls && rowset != NULL && plan->nkeys > 0;
+	for (int branch = 0; branch <= (nulls ? 1 : 0); branch++)
+	{
+		int mask = branch == 0 ? 0 : plan->nkeys == 1 ? 1 : -1;
+
+		if (out.len > 0)
+			appendStringInfoString(&out, "\nUNION ALL\n");
+		appendStringInfoString(&out, select.data);
+		if (rowset != NULL && plan->nkeys > 0)
+		{
+			appendStringInfo(&out, "\nWHERE EXISTS (SELECT FROM %s AS keys WHERE %s", quote_identifier(rowset),
+							 match_condition(plan, "core", "keys", mask));
+			/* said of both sides, so that either can be searched first */
+			if (mask != 0)
+				appendStringInfo(&out, " AND %s", nulls_condition(plan, "keys", mask));
+			appendStringInfoChar(&out, ')');
+		}
+		if (plan->nkeys > 0)
+			appendStringInfo(&out, "\nGROUP BY %s", key_names(plan, "", "%s"));
+	}
+	return out.data;
+}
+
+/*
+ * Most updates leave an extremum's column alone: rows that go and come with the same value are taken off against each other
+ * first, or each would seem to take the extremum away. Only for types that tend to have few values in a group; grouping by
+ * others costs more than it saves.
+ */
+static bool
+taken_off(const AlgebraColumn *column)
+{
+	if (column->role != ALGEBRA_EXTREMUM || !column->exact)
+		return false;
+	switch (column->argument->type)
+	{
+		case BOOLOID:
+		case INT2OID:
+		case INT4OID:
+		case DATEOID:
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+			return true;
+		default:
+			return type_is_enum(column->argument->type);
+	}
+}
+
+/* The columns of the change from the signed rows. within: grouped by the values that are taken off, too, whose extrema follow. */
+static char *
+change_columns(const AlgebraPlan *plan, bool within)
+{
+	StringInfoData out;
+	ListCell *cell;
+
+	initStringInfo(&out);
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+
+		if (within && taken_off(column))
+			continue;
+		appendStringInfo(&out, "%s%s", out.len == 0 ? "SELECT " : ",\n\t", change_of(column));
+		if (column->role != ALGEBRA_KEY)
+			appendStringInfo(&out, " AS %s", column->state.name);
+		if (column->role == ALGEBRA_EXTREMUM)
+			appendStringInfo(&out, ",\n\t%s(a%d) FILTER (WHERE " STRATA_SIGN " < 0) AS %s",
+							 algebra_function(column->aggregate), column->argument->number, removed_name(column));
+	}
+	return out.data;
+}
+
+/* The same, from rows grouped so. */
+static char *
+outer_columns(const AlgebraPlan *plan)
+{
+	StringInfoData out;
+	ListCell *cell;
+
+	initStringInfo(&out);
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+		char *name = column->state.name;
+		char *function = column->role == ALGEBRA_EXTREMUM ? algebra_function(column->aggregate) : NULL;
+
+		appendStringInfoString(&out, out.len == 0 ? "SELECT " : ",\n\t");
+		if (column->role == ALGEBRA_KEY)
+			appendStringInfoString(&out, name);
+		else if (taken_off(column))
+			appendStringInfo(&out, "%s(a%d) FILTER (WHERE n > 0) AS %s,\n\t%s(a%d) FILTER (WHERE n < 0) AS %s",
+							 function, column->argument->number, name, function, column->argument->number,
+							 removed_name(column));
+		else if (function != NULL)
+			appendStringInfo(&out, "%s(%s) AS %s,\n\t%s(%s) AS %s", function, name, name, function,
+							 removed_name(column), removed_name(column));
+		else
+			appendStringInfo(&out, "coalesce(sum(%s), 0)%s AS %s", name,
+							 column->state.type == INT8OID ? "::bigint" : "", name);
+	}
+	return out.data;
+}
+
+/* The arguments whose values are taken off. */
+static List *
+taken_off_values(const AlgebraPlan *plan)
+{
+	List *names = NIL;
+	ListCell *cell;
+
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+		char *name;
+
+		if (!taken_off(column))
+			continue;
+		name = psprintf("a%d", column->argument->number);
+		if (!strata_base_list_has(names, name))
+			names = lappend(names, name);
+	}
+	return names;
+}
+
+char *
+strata_algebra_change(const StrataAlgebra *algebra, const List *changed)
+{
+	AlgebraPlan *plan = plan_of(algebra);
+	Query *change = strata_incremental_change(copyObject(algebra->core), changed);
+	char *by = key_names(plan, "", plan->nkeys > 0 ? "\nGROUP BY %s" : "");
+	List *taken = taken_off_values(plan);
+	StringInfoData something;
+	ListCell *cell;
+	char *rows;
+
+	if (change == NULL)
+		return NULL;
+	initStringInfo(&something);
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+
+		if (column->role == ALGEBRA_KEY)
+			continue;
+		if (something.len > 0)
+			appendStringInfoString(&something, " OR ");
+		if (column->role == ALGEBRA_EXTREMUM)
+			appendStringInfo(&something, "%s IS NOT NULL OR %s IS NOT NULL", column->state.name, removed_name(column));
+		else
+			appendStringInfo(&something, "%s <> 0", column->state.name);
+	}
+	rows = psprintf("FROM (%s) AS core", strata_incremental_deparse(change));
+	if (taken == NIL)
+		rows = psprintf("%s\n%s%s", change_columns(plan, false), rows, by);
+	else
+	{
+		char *values = strata_base_join(taken, ", ");
+
+		rows = psprintf("%s\nFROM (\n%s, %s\n%s\nGROUP BY %s%s\n) AS rows%s", outer_columns(plan),
+						change_columns(plan, true), values, rows, key_names(plan, "", plan->nkeys > 0 ? "%s, " : ""),
+						values, by);
+	}
+	/* a group for which opposite rows left nothing is as it was */
+	return psprintf("SELECT * FROM (\n%s\n) AS change\nWHERE %s", rows, something.data);
+}
+
+char *
+strata_algebra_merge(const StrataAlgebra *algebra, const char *change, const char *state, bool nulls)
+{
+	AlgebraPlan *plan = plan_of(algebra);
+	AlgebraColumn *rows = list_nth(plan->columns, plan->nkeys);
+	StringInfoData select, doubts;
+	ListCell *cell;
+
+	initStringInfo(&select);
+	initStringInfo(&doubts);
+	appendStringInfoString(&select, "SELECT s.ctid AS strata_ctid");
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+
+		if (column->role == ALGEBRA_KEY)
+			appendStringInfo(&select, ", %s", merged_of(plan, column));
+		else
+			appendStringInfo(&select, ",\n\ts.%s AS o_%s", column->state.name, column->state.name);
+	}
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+		char *doubt = doubt_of(column);
+
+		if (column->role != ALGEBRA_KEY)
+			appendStringInfo(&select, ",\n\t%s AS %s", merged_of(plan, column), column->state.name);
+		if (doubt != NULL)
+			appendStringInfo(&doubts, "%s%s", doubts.len == 0 ? "" : " OR ", doubt);
+	}
+	/* nothing is computed again for a group that is gone; the one group without a key never is */
+	if (doubts.len == 0)
+		appendStringInfoString(&doubts, "false");
+	else if (plan->nkeys > 0)
+		doubts.data = psprintf("%s > 0 AND (%s)", added_of(rows), doubts.data);
+	appendStringInfo(&select, ",\n\t%s AS strata_rescan", doubts.data);
+	return left_join(plan, select.data, quote_identifier(change), state, nulls,
+					 plan->nkeys > 0 ? "(s.ctid IS NOT NULL OR c.n <> 0)" : NULL);
+}
+
+char *
+strata_algebra_rescanned(const StrataAlgebra *algebra, const char *merge, const char *fresh, bool nulls)
+{
+	AlgebraPlan *plan = plan_of(algebra);
+	StringInfoData kept, filled;
+	ListCell *cell;
+
+	initStringInfo(&kept);
+	initStringInfo(&filled);
+	appendStringInfoString(&kept, "SELECT c.strata_ctid");
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+
+		appendStringInfo(&kept, ", c.%s%s", column->role == ALGEBRA_KEY ? "" : "o_", column->state.name);
+	}
+	appendStringInfoString(&filled, kept.data);
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+
+		if (column->role == ALGEBRA_KEY)
+			continue;
+		appendStringInfo(&kept, ", c.%s", column->state.name);
+		if (column->role == ALGEBRA_EXTREMUM)
+			appendStringInfo(&filled, ", s.%s", column->state.name);
+		else
+			appendStringInfo(&filled, ", coalesce(s.%s, 0) AS %s", column->state.name, column->state.name);
+	}
+	appendStringInfoString(&kept, ", false AS strata_rescan");
+	appendStringInfoString(&filled, ", false AS strata_rescan");
+	return psprintf(
+		"%s\nFROM %s AS c\nWHERE NOT c.strata_rescan\nUNION ALL\n%s", kept.data, quote_identifier(merge),
+		left_join(plan, filled.data, quote_identifier(merge), quote_identifier(fresh), nulls, "c.strata_rescan"));
+}
+
+/* ---- output ---- */
+
+/* The groups of a row set or table, with their aggregates; prefix: of its columns. */
+static char *
+groups(const AlgebraPlan *plan, const char *from, const char *prefix, const char *sign)
+{
+	StringInfoData out;
+	ListCell *cell;
+
+	initStringInfo(&out);
+	appendStringInfoString(&out, "SELECT ");
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+
+		if (column->role != ALGEBRA_KEY)
+			break;
+		if (column->key_type == column->state.type)
+			appendStringInfo(&out, "%s, ", column->state.name);
+		else
+			appendStringInfo(&out, "CASE WHEN %s IS NOT NULL THEN %s::%s END AS %s, ", column->state.name,
+							 column->state.name, format_type_be_qualified(column->key_type), column->state.name);
+	}
+	foreach (cell, plan->aggregates)
+	{
+		AlgebraAggregate *aggregate = lfirst(cell);
+
+		appendStringInfo(&out, "%s AS v%d,\n\t", algebra_final(aggregate, prefix), aggregate->number);
+	}
+	appendStringInfo(&out, "%s AS " STRATA_SIGN "\nFROM %s", sign, from);
+	if (plan->nkeys > 0)
+		appendStringInfo(&out, "\nWHERE %sn > 0", prefix);
+	else
+		appendStringInfo(&out, "\nWHERE %sn IS NOT NULL", prefix);
+	return out.data;
+}
+
+static void
+add_group_column(RangeTblEntry *rte, char *name, Oid type, Oid collation)
+{
+	rte->eref->colnames = lappend(rte->eref->colnames, makeString(name));
+	rte->coltypes = lappend_oid(rte->coltypes, type);
+	rte->coltypmods = lappend_int(rte->coltypmods, -1);
+	rte->colcollations = lappend_oid(rte->colcollations, collation);
+}
+
+/* SELECT the part's columns FROM strata_groups WHERE its HAVING. */
+static Query *
+output_query(const AlgebraPlan *plan, bool sign)
+{
+	Query *query = makeNode(Query);
+	RangeTblEntry *rte = makeNode(RangeTblEntry);
+	RangeTblRef *reference = makeNode(RangeTblRef);
+	ListCell *cell;
+
+	rte->rtekind = RTE_CTE;
+	rte->ctename = ALGEBRA_GROUPS;
+	rte->inFromCl = true;
+	rte->eref = makeAlias(ALGEBRA_GROUPS, NIL);
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+
+		if (column->role == ALGEBRA_KEY)
+			add_group_column(rte, column->state.name, column->key_type, column->state.collation);
+	}
+	foreach (cell, plan->aggregates)
+	{
+		AlgebraAggregate *aggregate = lfirst(cell);
+
+		add_group_column(rte, psprintf("v%d", aggregate->number), aggregate->aggref->aggtype,
+						 aggregate->aggref->aggcollid);
+	}
+	add_group_column(rte, STRATA_SIGN, INT4OID, InvalidOid);
+	query->commandType = CMD_SELECT;
+	query->canSetTag = true;
+	query->rtable = list_make1(rte);
+	reference->rtindex = 1;
+	query->jointree = makeFromExpr(list_make1(reference), copyObject(plan->having));
+	query->targetList = copyObject(plan->targets);
+	foreach (cell, query->targetList)
+		lfirst_node(TargetEntry, cell)->resno = foreach_current_index(cell) + 1;
+	if (sign)
+	{
+		Var *var = makeVar(1, list_length(rte->eref->colnames), INT4OID, -1, InvalidOid, 0);
+
+		query->targetList = lappend(
+			query->targetList, makeTargetEntry((Expr *) var, list_length(query->targetList) + 1, STRATA_SIGN, false));
+	}
+	return query;
+}
+
+char *
+strata_algebra_output(const StrataAlgebra *algebra, const char *merge)
+{
+	AlgebraPlan *plan = plan_of(algebra);
+	const char *from = quote_identifier(merge);
+
+	return psprintf("WITH " ALGEBRA_GROUPS " AS (\n%s\nUNION ALL\n%s\n)\n%s", groups(plan, from, "o_", "-1"),
+					groups(plan, from, "", "1"), strata_incremental_deparse(output_query(plan, true)));
+}
+
+char *
+strata_algebra_result(const StrataAlgebra *algebra, const char *state)
+{
+	AlgebraPlan *plan = plan_of(algebra);
+
+	return psprintf("WITH " ALGEBRA_GROUPS " AS (\n%s\n)\n%s", groups(plan, state, "", "1"),
+					strata_incremental_deparse(output_query(plan, false)));
+}
