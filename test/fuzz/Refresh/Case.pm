@@ -56,9 +56,23 @@ sub make_case
 		push @models, { name => $name, sql => $sql, view => $kind >= 92, cols => $q->{cols}, est => $q->{est}, key => $key ? $q->{key} : undef, depth => $depth + 1 };
 	}
 	my @names = map { $_->{name} } @models;
+	my @twins = chance($weights->{dimensions}) ? make_twins([ @bases, grep { !$_->{view} } @models ]) : ();
+	push @steps, @twins;
+	if (@twins && chance(70))
+	{
+		my @over = map { { name => $_->{name}, cols => $_->{cols}, est => 60 } } grep { !$_->{full} } @twins;
+		my $q = query([ (@over) x 3, @bases ], 1);
+		push @steps, { t => 'model', name => 'fz.m9', sql => "SELECT strata.define_mart('fz.m9', \$q\$$q->{sql}\$q\$" . ($q->{key} ? ", key => '{" . join(',', @{ $q->{key} }) . "}'" : '') . ')' };
+		push @names, 'fz.m9';
+	}
 	push @steps, { t => 'refresh', of => '*' };
 	push @steps, { t => 'set', sql => "CREATE INDEX ON $_ (c1)" } for grep { chance(8) } @names;
 	my $refresh = sub {
+		if (@twins)
+		{
+			my $one = pick((map { $_->{name} . ($_->{twin} ? " $_->{twin}" : '') } grep { !$_->{full} } @twins), @names);
+			return { t => 'refresh', of => chance(65) ? '*' : $one, rebuild => chance(3) };
+		}
 		my $kind = rnd(100);
 		my $one = pick(@names);
 		my $of = $kind < 62 ? '*' : $kind < 77 ? $one : $kind < 90 ? "+$one" : $kind < 95 ? "$one+" : join(' ', $one, pick(@names));
@@ -66,7 +80,85 @@ sub make_case
 	};
 	push @steps, round($tables, $refresh, $weights, \@models) for 1 .. 4 + rnd(6);
 	push @steps, { t => 'refresh', of => '*' };
+	if (@twins)
+	{
+		@steps = grep { $_->{t} ne 'plan' } @steps;
+		# run times go forward
+		my $day = 0;
+		for (grep { $_->{t} eq 'refresh' } @steps) { $day++ if chance(85); $_->{day} = $day }
+	}
 	return \@steps;
+}
+
+# Dimensions and facts have no query that says what they hold. Each is defined twice, the second time to be computed in full, and a
+# fact's dimensions likewise; both are refreshed together and must agree in all but the numbers of the surrogate keys.
+sub make_twins
+{
+	my ($rels) = @_;
+	my (@steps, @dimensions);
+
+	for my $n (1 .. 1 + rnd(2))
+	{
+		my $q;
+		for (1 .. 20) { $q = query($rels, 1); last if $q->{key} }
+		next unless $q->{key} && @{ $q->{cols} } > @{ $q->{key} };
+		my %key = map { $_ => 1 } @{ $q->{key} };
+		my @rest = grep { !$key{ $_->[0] } } @{ $q->{cols} };
+		my $sql = $q->{sql};
+		my @options = ("key => '{" . join(',', @{ $q->{key} }) . "}'");
+		my ($from) = grep { $_->[1] =~ /^(date|ts|tz)$/ } @rest;
+		if ($from && chance(50))
+		{
+			$sql = "SELECT * FROM ($sql) AS dated WHERE isfinite($from->[0])";
+			@rest = grep { $_ != $from } @rest;
+			push @options, "effective_from => '$from->[0]'";
+		}
+		else { $from = undef }
+		my @history = grep { chance(60) } @rest;
+		my @fixed = grep { my $c = $_; chance(20) && !grep { $_ == $c } @history } @rest;
+		push @options, "history => '{" . join(',', map { $_->[0] } @history) . "}'" if @history;
+		push @options, "fixed => '{" . join(',', map { $_->[0] } @fixed) . "}'" if @fixed;
+		push @options, "deletes => '" . pick('close', 'mark') . "'" if chance(60) && !$from;
+		my $name = "fz.d$n";
+		my @columns = (map { $_->[0] } grep { !$from || $_ != $from } @{ $q->{cols} });
+		my $show = 'SELECT ROW(' . join(', ', @columns, qw(valid_from valid_to is_current)) . ')::text';
+		for my $full ('', 'f')
+		{
+			push @steps, { t => 'model', name => "$name$full", full => $full, twin => $full ? undef : "${name}f", cols => [ [ "d${n}_key", 'big' ], [ 'is_current', 'bool' ], map { my $c = $_; grep { $c eq $_->[0] } @{ $q->{cols} } } @columns ], show => "$show FROM $name$full",
+				sql => "SELECT strata.define_dimension('$name$full', \$q\$$sql\$q\$, " . join(', ', @options, $full ? "refresh => 'full'" : ()) . ')' };
+		}
+		my %tag = map { $_->[0] => $_->[1] } @{ $q->{cols} };
+		push @dimensions, { name => $name, number => $n, key => $q->{key}[0], tag => $tag{ $q->{key}[0] } } if @{ $q->{key} } == 1;
+	}
+	return @steps unless @dimensions && chance(75);
+	my ($q, @on);
+	for (1 .. 30)
+	{
+		$q = query($rels, 1);
+		next unless $q->{key};
+		@on = ();
+		my $n = 0;
+		for my $d (@dimensions)
+		{
+			my ($c) = grep { $_->[1] eq $d->{tag} } shuffled(@{ $q->{cols} });
+			push @on, [ $d, $c->[0] ] if $c;
+		}
+		last if @on;
+	}
+	return @steps unless $q->{key} && @on;
+	my ($date) = grep { $_->[1] =~ /^(date|ts|tz)$/ } @{ $q->{cols} };
+	my @more = map { (chance(50) && $date ? ", \"as_of\": \"$date->[0]\"" : '') . (chance(30) ? ', "missing": "infer"' : '') . (chance(25) ? ', "early": "' . pick('first', 'unknown') . '"' : '') } @on;
+	my $partition = $date && chance(30) ? ", partition_by => '$date->[0]', partition_unit => 'year', partitions_ahead => 1" : '';
+	for my $full ('', 'f')
+	{
+		my $n = 0;
+		my $dimensions = join ', ', map { "\"k$_->[0]{number}\": {\"dimension\": \"$_->[0]{name}$full\", \"on\": {\"$_->[1]\": \"$_->[0]{key}\"}" . $more[ $n++ ] . '}' } @on;
+		my $show = 'SELECT ROW(' . join(', ', (map { "t.$_->[0]" } @{ $q->{cols} }),
+			map { "(SELECT ROW(d.$_->[0]{key}, d.valid_from) FROM $_->[0]{name}$full AS d WHERE d.d$_->[0]{number}${full}_key = t.k$_->[0]{number})" } @on) . ')::text';
+		push @steps, { t => 'model', name => "fz.f1$full", full => $full, twin => $full ? undef : 'fz.f1f', cols => [ @{ $q->{cols} }, map { [ "k$_->[0]{number}", 'big' ] } @on ], show => "$show FROM fz.f1$full AS t",
+			sql => "SELECT strata.define_fact('fz.f1$full', \$q\$$q->{sql}\$q\$, grain => '{" . join(',', @{ $q->{key} }) . "}', dimensions => '{$dimensions}'$partition" . ($full ? ", refresh => 'full'" : '') . ')' };
+	}
+	return @steps;
 }
 
 # ---- running ----
@@ -78,7 +170,8 @@ sub sql_of
 	my ($step) = @_;
 	return plain($step->{sql}) if defined $step->{sql};
 	return "SELECT * FROM src.refresh('$step->{of}')" if ($step->{how} // '') eq 'plpgsql';
-	return "SELECT model, action, status, inserted, updated, deleted FROM strata.refresh('$step->{of}'" . ($step->{rebuild} ? ', full_rebuild => true' : '') . ($step->{how} ? ", on_error => 'record'" : '') . ')';
+	return "SELECT model, action, status, inserted, updated, deleted FROM strata.refresh('$step->{of}'" . ($step->{rebuild} ? ', full_rebuild => true' : '') . ($step->{how} ? ", on_error => 'record'" : '')
+		. (defined $step->{day} ? ", as_of => timestamptz '2025-01-01 00:00+00' + interval '$step->{day} days', confirm_shrink => true" : '') . ')';
 }
 
 # what shows a difference, for the script
@@ -195,7 +288,7 @@ sub run_refresh
 	my $models = $state->{models};
 	my $sql = sql_of($step);
 
-	return if $own->{aborted} || !%$models || grep { !$models->{$_} } $step->{of} =~ /(fz\.m\d+)/g;
+	return if $own->{aborted} || !%$models || grep { !$models->{$_} } $step->{of} =~ /(fz\.\w+)/g;
 	# a model that reads what was changed by hand is computed with it only
 	return if %{ $state->{edited} } && $step->{of} ne '*';
 	$state->{edited} = {};
@@ -213,11 +306,29 @@ sub run_refresh
 		$db->run("DELETE FROM $name WHERE ctid = (SELECT min(ctid) FROM $name)") if $sabotage && $state->{updated} && !$step->{rebuild} && $model->{sql} =~ /GROUP BY/;
 		my $now = contents($db, $name);
 		return { kind => 'error', model => $name, text => "$now->{error}\n" } if defined $now->{error};
-		my $wrong = compare($model, $action, $db, $now) // compare_places($name, $action, $state->{before}{$name}, $now) // ($step->{rebuild} ? undef : compare_counts($name, $action, $state->{before}{$name}, $now, $inserted, $deleted));
+		my $before = $state->{before}{$name};
+		my $wrong = ($model->{show} ? undef : compare($model, $action, $db, $now)) // compare_places($name, $action, $before, $now)
+			// ($step->{rebuild} || $model->{show} ? undef : compare_counts($name, $action, $before, $now, $inserted, $deleted));
 		return { %$wrong, model => $name } if $wrong;
 		$state->{before}{$name} = $now;
 	}
 	$state->{updated} = 0;
+	return compare_twins($models, $db, map { (split /\x1f/)[0] } @rows);
+}
+
+sub compare_twins
+{
+	my ($models, $db, @names) = @_;
+	for my $name (grep { $models->{$_} && $models->{$_}{twin} && $models->{ $models->{$_}{twin} } } @names)
+	{
+		my ($one, $other) = map { my ($error, @rows) = $db->run($_->{show}); return { kind => 'error', model => $name, text => "$error\n$_->{show}\n" } if defined $error; bag(@rows) } @$models{ $name, $models->{$name}{twin} };
+		my @missing = surplus($other, $one);
+		my @extra = surplus($one, $other);
+		next unless @missing || @extra;
+		my ($show, $twin) = ($models->{$name}{show}, $models->{ $models->{$name}{twin} }{show});
+		return { kind => 'differs', model => $name, check => "SELECT 'missing' AS what, a FROM (($twin) EXCEPT ALL ($show)) AS x (a)\nUNION ALL\nSELECT 'too many', a FROM (($show) EXCEPT ALL ($twin)) AS x (a)",
+			text => "$name is not what $models->{$name}{twin} is: " . @missing . " rows missing, " . @extra . " too many\n" . (@missing ? "  missing:\n" . show(@missing) : '') . (@extra ? "  too many:\n" . show(@extra) : '') };
+	}
 	return;
 }
 
