@@ -7,7 +7,7 @@ result() { if [ "$1" -eq 0 ]; then echo "ok $2"; else echo "not ok $2"; sed 's/^
 
 said=$(test/fuzz/refresh --seed "${SEED:-20240601}" --refreshes "${N:-500}" --seconds 60 2>&1)
 result $? "1 - each target is what its query gives"
-grep -q '^# 5[0-9][0-9] model refreshes' <<<"$said" || [ -n "${N:-}" ]
+[ "$(sed -n 's/^# \([0-9]*\) model refreshes.*/\1/p' <<<"$said")" -ge "${N:-500}" ]
 result $? "2 - after as many refreshes as wanted"
 
 # spoilt: a target of a GROUP BY, at a refresh that follows an UPDATE

@@ -80,6 +80,7 @@ sub make_case
 	};
 	push @steps, round($tables, $refresh, $weights, \@models) for 1 .. 4 + rnd(6);
 	push @steps, { t => 'refresh', of => '*' };
+	push @steps, { t => 'verify', sql => 'SELECT model, status, message FROM strata.verify()' } if chance(25);
 	if (@twins)
 	{
 		@steps = grep { $_->{t} ne 'plan' } @steps;
@@ -212,18 +213,24 @@ sub run_change
 	my $sql = sql_of($step);
 
 	return if $own->{aborted} && $step->{t} ne 'tx';
-	my ($error) = $db->run($sql);
+	my ($error, @rows) = $db->run($sql);
 	if (defined $error)
 	{
 		return { kind => 'crash', text => "$error\n" } if $error =~ /^lost/;
 		$count->{errors}{"$step->{t} " . substr($error, 0, 5)}++;
 		push @{ $count->{said} }, "$error\n  $sql\n" if $ENV{FUZZ_VERBOSE} && $error !~ /^25P02/;
-		return { kind => 'error', text => "$error\n" . $db->last_errors } if $error =~ /^XX/ || $step->{t} eq 'plan' && $error !~ /^40001/;
+		return { kind => 'error', text => "$error\n" . $db->last_errors } if $error =~ /^XX/ || $step->{t} =~ /^(plan|verify)$/ && $error !~ /^40001/;
 		$own->{aborted} = 1 if $own->{in};
 	}
 	elsif ($step->{t} eq 'model') { $state->{models}{ $step->{name} } = $step; $count->{models}++ }
 	elsif ($step->{t} eq 'drop') { delete $state->{models}{ $step->{name} }; delete $state->{before}{ $step->{name} } }
 	elsif ($step->{t} eq 'hand') { $state->{edited}{ $step->{name} } = 1 }
+	elsif ($step->{t} eq 'verify')
+	{
+		# the oracle has just found them equal
+		my ($wrong) = grep { /\x1f(diverged|stale|error)\x1f/ } @rows;
+		return { kind => 'verify', text => join(' ', split /\x1f/, $wrong) . "\n" } if defined $wrong && !%{ $state->{edited} };
+	}
 	elsif ($sql =~ /^UPDATE/) { $state->{updated} = 1 }
 	# rows may stand elsewhere
 	$state->{before} = {} if $step->{t} =~ /^(model|hand|drop|set)$/;

@@ -104,11 +104,13 @@ sub minimise
 		# the simplest refresh that does
 		for my $i (grep { $best->[$_]{t} eq 'refresh' } 0 .. $#$best)
 		{
-			for my $less ({ %{ $best->[$i] }, rebuild => 0 })
+			for my $less ([ rebuild => 0 ], [ how => '' ], [ of => '*' ], [ of => $failure->{model} ])
 			{
-				next unless $best->[$i]{rebuild};
+				my ($what, $value) = @$less;
+				last if $best->[$i]{of} eq '*' && $what eq 'of' || !defined $value;
+				next if ($best->[$i]{$what} || '') eq ($value || '');
 				my @try = @$best;
-				$try[$i] = $less;
+				$try[$i] = { %{ $best->[$i] }, $what => $value };
 				$best = \@try if $holds->(\@try);
 			}
 		}

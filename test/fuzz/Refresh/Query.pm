@@ -236,7 +236,7 @@ sub lateral
 			$est = 3;
 		}
 	}
-	return { sql => "$from->{sql}$how$sql$on", cols => [ @{ $from->{cols} }, @cols ], est => $from->{est} * $est, key => $est == 1 ? $from->{key} : undef };
+	return { sql => $from->{sql} . opt("$how$sql$on"), cols => [ @{ $from->{cols} }, @cols ], est => $from->{est} * $est, key => $est == 1 ? $from->{key} : undef };
 }
 
 sub from_clause
@@ -264,14 +264,14 @@ sub from_clause
 			{
 				my ($x, $y) = @{ pick(@look) };
 				my $how = pick('JOIN', 'LEFT JOIN');
-				$from = { sql => "$from->{sql}" . " $how $other->{sql} ON $x = $y" . (chance(15) ? opt(' AND ' . condition(@{ $other->{cols} })) : ''), cols => $all, est => $from->{est}, key => $from->{key} };
+				$from = { sql => $from->{sql} . opt(" $how $other->{sql} ON $x = $y" . (chance(15) ? opt(' AND ' . condition(@{ $other->{cols} })) : '')), cols => $all, est => $from->{est}, key => $from->{key} };
 				next;
 			}
 		}
 		my $est = $from->{est} * $other->{est};
 		if (!@pairs || chance(4))
 		{
-			$from = { sql => "$from->{sql} CROSS JOIN $other->{sql}", cols => $all, est => $est } if $est <= 300;
+			$from = { sql => $from->{sql} . opt(" CROSS JOIN $other->{sql}"), cols => $all, est => $est } if $est <= 300;
 			next;
 		}
 		my @on = map { "$_->[0] = $_->[1]" } pick(@pairs);
@@ -281,7 +281,7 @@ sub from_clause
 		my $how = pick('JOIN', 'JOIN', 'LEFT JOIN', 'LEFT JOIN', 'RIGHT JOIN', 'FULL JOIN');
 		push @on, condition(@$all) if $how ne 'FULL JOIN' && chance(20);
 		my $on = shift @on;
-		$from = { sql => "$from->{sql} " . ($how eq 'JOIN' ? $how : either($how, 'JOIN')) . " $other->{sql} ON $on" . join('', map { opt(" AND $_") } @on), cols => $all, est => $est + ($how eq 'JOIN' ? 0 : $from->{est}) };
+		$from = { sql => $from->{sql} . opt(($how eq 'JOIN' ? " $how" : either(" $how", ' JOIN')) . " $other->{sql} ON $on" . join('', map { opt(" AND $_") } @on)), cols => $all, est => $est + ($how eq 'JOIN' ? 0 : $from->{est}) };
 	}
 	return $from;
 }
@@ -452,7 +452,7 @@ sub windowed
 	if (chance(20))
 	{
 		my ($a, $last) = (alias(), $columns[-1]);
-		$q->{sql} = "SELECT $a.* FROM ($q->{sql}) AS $a WHERE $a.$last->[0] " . (($T{ $last->[2] }{c} // '') eq 'i' ? '<= 2' : 'IS NOT NULL');
+		$q->{sql} = opt("SELECT $a.* FROM (") . $q->{sql} . opt(") AS $a WHERE $a.$last->[0] " . (($T{ $last->[2] }{c} // '') eq 'i' ? '<= 2' : 'IS NOT NULL'));
 	}
 	return $q;
 }
@@ -512,12 +512,12 @@ sub with
 	my $first = query($rels, $depth - 1);
 	my $w = alias('w');
 	my $body = query([ @$rels, ({ name => $w, cols => $first->{cols}, est => $first->{est}, key => $first->{key} }) x @$rels ], $depth - 1);
-	if ($body->{sql} =~ /^WITH/)
+	if ($body->{sql} =~ /^\x01?WITH/)
 	{
 		my $a = alias();
 		$body->{sql} = "SELECT $a.* FROM ($body->{sql}) AS $a";
 	}
-	return { %$body, sql => "WITH $w AS " . pick('', '', opt('MATERIALIZED ')) . "($first->{sql}) $body->{sql}" };
+	return { %$body, sql => opt("WITH $w AS " . pick('', '', opt('MATERIALIZED ')) . "($first->{sql}) ") . $body->{sql} };
 }
 
 sub query
