@@ -14,6 +14,7 @@
 #include "access/htup.h"
 #include "access/tupdesc.h"
 #include "datatype/timestamp.h"
+#include "executor/tuptable.h"
 #include "lib/stringinfo.h"
 #include "nodes/parsenodes.h"
 #include "nodes/pg_list.h"
@@ -105,6 +106,9 @@ typedef struct StrataRowSet
 extern StrataRowSet *strata_rowset_create(const char *name, TupleDesc desc);
 extern void strata_rowset_put(StrataRowSet *set, Datum *values, bool *nulls);
 extern void strata_rowset_free(StrataRowSet *set);
+/* Reading one in C: from its first row, into a slot of its own. */
+extern TupleTableSlot *strata_rowset_rewind(StrataRowSet *set);
+extern bool strata_rowset_next(StrataRowSet *set, TupleTableSlot *slot); /* false: at the end, the slot is gone */
 
 /*
  * Statements of a run: under the given snapshot (with what this transaction did before), reading the given row sets.

@@ -398,6 +398,28 @@ strata_rowset_put(StrataRowSet *set, Datum *values, bool *nulls)
 	set->count++;
 }
 
+TupleTableSlot *
+strata_rowset_rewind(StrataRowSet *set)
+{
+	/* statements that read it have pointers of their own, and leave theirs selected */
+	tuplestore_select_read_pointer(set->store, 0);
+	tuplestore_rescan(set->store);
+	return MakeSingleTupleTableSlot(set->desc, &TTSOpsMinimalTuple);
+}
+
+bool
+strata_rowset_next(StrataRowSet *set, TupleTableSlot *slot)
+{
+	CHECK_FOR_INTERRUPTS();
+	if (!tuplestore_gettupleslot(set->store, true, false, slot))
+	{
+		ExecDropSingleTupleTableSlot(slot);
+		return false;
+	}
+	slot_getallattrs(slot);
+	return true;
+}
+
 void
 strata_rowset_free(StrataRowSet *set)
 {

@@ -86,6 +86,21 @@ key_is_enforced(const StrataDeltaTarget *t)
 	return enforced;
 }
 
+bool
+delta_key_is_enforced(const StrataDeltaTarget *t)
+{
+	Relation rel = table_open(t->relid, NoLock);
+	Bitmapset *primary = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+	bool enforced = OidIsValid(strata_primary_key_index(rel)) && bms_num_members(primary) == list_length(t->key);
+	ListCell *lc;
+
+	foreach (lc, t->key)
+		enforced =
+			enforced && bms_is_member(get_attnum(t->relid, lfirst(lc)) - FirstLowInvalidHeapAttributeNumber, primary);
+	table_close(rel, NoLock);
+	return enforced;
+}
+
 /* Of the target or of one of its partitions; an index of the user's own may be unique, too. */
 static bool
 is_primary_key(const ErrorData *edata)
@@ -238,6 +253,13 @@ refuse_rules_and_children(const StrataDeltaTarget *t)
 }
 
 void
+delta_refuse(const StrataDeltaTarget *target, Snapshot snapshot)
+{
+	refuse_hidden_rows(target, snapshot);
+	refuse_rules_and_children(target);
+}
+
+void
 strata_delta_apply(const StrataDeltaTarget *target, const char *query, const StrataArgs *args, Snapshot snapshot,
 				   List *rowsets, StrataDeltaCounts *counts)
 {
@@ -248,8 +270,7 @@ strata_delta_apply(const StrataDeltaTarget *target, const char *query, const Str
 
 	memset(counts, 0, sizeof(*counts));
 	LockRelationOid(target->relid, RowExclusiveLock);
-	refuse_hidden_rows(target, snapshot);
-	refuse_rules_and_children(target);
+	delta_refuse(target, snapshot);
 	empty = strata_delta_is_empty(target->relid);
 	if ((target->rebuild || empty) && delta_swap_possible(target) && delta_swap(&work))
 		/* done */;

@@ -2,6 +2,7 @@
 #define STRATA_DELTA_INTERNAL_H
 
 #include "delta/delta.h"
+#include "nodes/bitmapset.h"
 
 typedef struct DeltaWork
 {
@@ -29,6 +30,50 @@ pg_attribute_noreturn() extern void delta_key_error(const DeltaWork *work, const
 pg_attribute_noreturn() extern void delta_write_error(const DeltaWork *work, MemoryContext context);
 /* The query's columns must be of the target's types: images of other types cannot be compared. */
 extern void delta_check_types(const DeltaWork *work, TupleDesc query, int first);
+/* Deletes (strata_ctid, strata_table), updates (these, the columns), inserts (with the columns); each may be NULL. changed: the
+ * columns that updates touch, NULL when any. */
+extern void delta_write(DeltaWork *work, StrataRowSet *deletes, StrataRowSet *updates, const Bitmapset *changed,
+						StrataRowSet *inserts);
+/* Refuses what would keep the target from equalling its query: hidden rows, rules, children. */
+extern void delta_refuse(const StrataDeltaTarget *target, Snapshot snapshot);
+/* Whether the primary key is the target's key: it refuses a broken one. */
+extern bool delta_key_is_enforced(const StrataDeltaTarget *target);
+
+/* A set of row addresses, a bit per row. */
+typedef struct DeltaPlaces DeltaPlaces;
+extern DeltaPlaces *delta_places_create(void);
+extern bool delta_places_add(DeltaPlaces *places, Oid table, ItemPointer tid); /* true when it was there */
+extern bool delta_places_has(DeltaPlaces *places, Oid table, ItemPointer tid);
+
+/* How changed rows (c) are looked up in the target (o): see delta_match.c. */
+#define DELTA_MOST_PATTERNS 8
+
+typedef struct DeltaMatch
+{
+	const StrataDeltaTarget *target;
+	List *columns;                     /* int: positions in target->columns */
+	uint64 masks[DELTA_MOST_PATTERNS]; /* which of them are NULL */
+	int patterns;
+	int last;
+	uint64 ever_null;
+} DeltaMatch;
+
+extern DeltaMatch *delta_match_create(const StrataDeltaTarget *target, const List *names);
+extern void delta_match_note(DeltaMatch *match, const bool *nulls); /* of a row with the target's columns */
+extern bool delta_match_is_loose(const DeltaMatch *match);          /* too many patterns: no index serves */
+extern char *delta_match_query(const DeltaMatch *match, const char *select, const char *rows, const char *join);
+extern bool delta_match_is_image(const DeltaMatch *match, TupleDesc desc);
+extern List *delta_index_columns(const StrataDeltaTarget *target);
+
+/* delta_write, with the errors of a broken key in the model's words, and a key that no index enforces looked at. */
+extern void delta_write_checked(DeltaWork *work, StrataRowSet *deletes, StrataRowSet *updates, const Bitmapset *changed,
+								StrataRowSet *inserts);
+/* strata_ctid, strata_table, and the target's columns as they stand in a query's row from first (counted from 0) on. */
+extern TupleDesc delta_rowset_desc(const StrataDeltaTarget *target, TupleDesc query, int first, bool with_columns);
+
+extern char *delta_prefixed(const List *columns, const char *prefix);
+/* (a, b) = (1, x) for a message; the target's columns stand from attribute first (counted from 0) on. */
+extern char *delta_key_text(const DeltaWork *work, TupleDesc desc, int first, Datum *values, bool *nulls);
 /* Refuses NULLs and duplicates in the key of a relation (or row set) that has the target's columns. */
 extern void delta_check_key(const DeltaWork *work, const char *relation, List *rowsets);
 

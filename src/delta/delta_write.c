@@ -1,0 +1,276 @@
+/*
+ * delta_write.c: what every way of finding differences ends in: rows are deleted and updated by their address, and inserted.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "delta/delta_internal.h"
+#include "storage/itemptr.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#define MOST_SHOWN_COLUMNS 50 /* of a row in a message: more are cut to the key */
+#define WORDS_PER_PAGE ((MaxHeapTuplesPerPage + 63) / 64)
+
+typedef struct PageKey
+{
+	Oid table;
+	BlockNumber block;
+} PageKey;
+
+typedef struct PageBits
+{
+	PageKey key;
+	uint64 seen[WORDS_PER_PAGE];
+} PageBits;
+
+struct DeltaPlaces
+{
+	HTAB *pages;
+};
+
+DeltaPlaces *
+delta_places_create(void)
+{
+	DeltaPlaces *places = palloc(sizeof(DeltaPlaces));
+	HASHCTL ctl = {0};
+
+	ctl.keysize = sizeof(PageKey);
+	ctl.entrysize = sizeof(PageBits);
+	ctl.hcxt = CurrentMemoryContext;
+	places->pages = hash_create("strata delta pages", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return places;
+}
+
+bool
+delta_places_has(DeltaPlaces *places, Oid table, ItemPointer tid)
+{
+	PageKey key = {table, ItemPointerGetBlockNumber(tid)};
+	int bit = ItemPointerGetOffsetNumber(tid) - 1;
+	PageBits *page = hash_search(places->pages, &key, HASH_FIND, NULL);
+
+	return page && (page->seen[bit / 64] & (UINT64CONST(1) << (bit % 64))) != 0;
+}
+
+/* True when it was there. */
+bool
+delta_places_add(DeltaPlaces *places, Oid table, ItemPointer tid)
+{
+	PageKey key = {table, ItemPointerGetBlockNumber(tid)};
+	int bit = ItemPointerGetOffsetNumber(tid) - 1;
+	bool found;
+	PageBits *page = hash_search(places->pages, &key, HASH_ENTER, &found);
+
+	if (!found)
+		memset(page->seen, 0, sizeof(page->seen));
+	if (page->seen[bit / 64] & (UINT64CONST(1) << (bit % 64)))
+		return true;
+	page->seen[bit / 64] |= UINT64CONST(1) << (bit % 64);
+	return false;
+}
+
+/* (a, b) = (1, x) for a message */
+char *
+delta_key_text(const DeltaWork *work, TupleDesc desc, int first, Datum *values, bool *nulls)
+{
+	const StrataDeltaTarget *t = work->target;
+	StringInfoData buf;
+	ListCell *lc;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "(%s) = (", strata_base_join(t->key, ", "));
+	foreach (lc, t->key)
+	{
+		int i = 0;
+		Oid output;
+		bool varlena;
+
+		while (strcmp(list_nth(t->columns, i), lfirst(lc)) != 0)
+			i++;
+		if (foreach_current_index(lc) > 0)
+			appendStringInfoString(&buf, ", ");
+		if (nulls[first + i])
+		{
+			appendStringInfoString(&buf, "NULL");
+			continue;
+		}
+		getTypeOutputInfo(TupleDescAttr(desc, first + i)->atttypid, &output, &varlena);
+		appendStringInfoString(&buf, OidOutputFunctionCall(output, values[first + i]));
+	}
+	appendStringInfoChar(&buf, ')');
+	return buf.data;
+}
+
+char *
+delta_prefixed(const List *columns, const char *prefix)
+{
+	StringInfoData buf;
+	ListCell *lc;
+
+	initStringInfo(&buf);
+	foreach (lc, columns)
+		appendStringInfo(&buf, "%s%s.%s", foreach_current_index(lc) > 0 ? ", " : "", prefix,
+						 quote_identifier(lfirst(lc)));
+	return buf.data;
+}
+
+void
+delta_check_key(const DeltaWork *work, const char *relation, List *rowsets)
+{
+	const StrataDeltaTarget *t = work->target;
+	char *keys = strata_base_join_quoted(t->key, ", ");
+	char *row = list_length(t->columns) > MOST_SHOWN_COLUMNS ? keys : strata_base_join_quoted(t->columns, ", ");
+	const struct
+	{
+		const char *problem;
+		const char *lead;
+		char *query;
+	} tries[] = {
+		{"null", "Rows: ",
+		 psprintf("SELECT %s FROM %s WHERE %s IS NULL", row, relation,
+				  strata_base_join_quoted(t->key, " IS NULL OR "))},
+		{"duplicate", "Seen: ",
+		 psprintf("SELECT %s, count(*) AS rows FROM %s GROUP BY %s HAVING count(*) > 1", keys, relation, keys)},
+	};
+
+	for (int i = 0; i < (int) lengthof(tries); i++)
+	{
+		StrataRows *rows = strata_base_run_query(
+			psprintf("SELECT left(to_jsonb(d.*)::text, 300) FROM (%s LIMIT 5) AS d", tries[i].query), NULL,
+			work->snapshot, rowsets);
+		StringInfoData detail;
+
+		if (rows->count == 0)
+			continue;
+		initStringInfo(&detail);
+		for (uint64 n = 0; n < rows->count; n++)
+			appendStringInfo(&detail, "%s%s", n == 0 ? tries[i].lead : "; ", strata_rows_text(rows, n, 1));
+		delta_key_error(work, tries[i].problem, detail.data);
+	}
+}
+
+/* Whether an index looks at one of the columns that change (attribute numbers; NULL: any may). */
+static bool
+is_touched(Relation index, const Bitmapset *changed)
+{
+	if (changed == NULL)
+		return true;
+	if (!heap_attisnull(index->rd_indextuple, Anum_pg_index_indexprs, NULL) ||
+		!heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL))
+		return true;
+	for (int i = 0; i < index->rd_index->indnkeyatts; i++)
+		if (bms_is_member(index->rd_index->indkey.values[i], changed))
+			return true;
+	return false;
+}
+
+/*
+ * A second unique index, which the order of row changes could break for a moment though the end state is right. Where
+ * foreign keys of the user's refer to the table, its rows cannot go for a moment: then they are updated in place.
+ */
+static bool
+must_split(const StrataDeltaTarget *t, const Bitmapset *changed)
+{
+	Relation rel = table_open(t->relid, NoLock);
+	List *indexes = RelationGetIndexList(rel);
+	bool unique = false;
+	ListCell *lc;
+
+	foreach (lc, indexes)
+	{
+		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
+
+		unique = unique || ((index->rd_index->indisunique || index->rd_index->indisexclusion) &&
+							!index->rd_index->indisprimary && is_touched(index, changed));
+		index_close(index, NoLock);
+	}
+	for (int i = 0; unique && rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+	{
+		Trigger *trigger = &rel->trigdesc->triggers[i];
+
+		unique = trigger->tgenabled == TRIGGER_DISABLED || RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_PK;
+	}
+	table_close(rel, NoLock);
+	return unique;
+}
+
+/* A rule or a BEFORE trigger of the user's that swallows rows would leave the target other than its query, unseen. */
+static void
+require_written(const StrataDeltaTarget *t, uint64 written, uint64 planned)
+{
+	if (written != planned)
+		ereport(ERROR, (errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+						errmsg("only " UINT64_FORMAT " of " UINT64_FORMAT " rows of %s were written", written, planned,
+							   t->label),
+						errdetail("A rule or a trigger on it suppressed the others, and it would not equal its query."),
+						errhint("Drop the rule or the trigger; filter rows in the model's query instead.")));
+}
+
+static void
+write_rows(DeltaWork *work, const char *sql, StrataRowSet *rows)
+{
+	require_written(work->target, strata_base_run(sql, NULL, work->snapshot, list_make1(rows)), rows->count);
+}
+
+static void
+delete_rows(DeltaWork *work, StrataRowSet *rows)
+{
+	const StrataDeltaTarget *t = work->target;
+	bool partitioned = get_rel_relkind(t->relid) == RELKIND_PARTITIONED_TABLE;
+
+	write_rows(work,
+			   psprintf("DELETE FROM %s AS t USING %s AS d WHERE t.ctid = d.strata_ctid%s", t->label,
+						quote_identifier(rows->name), partitioned ? " AND t.tableoid = d.strata_table" : ""),
+			   rows);
+}
+
+static void
+update_rows(DeltaWork *work, StrataRowSet *rows)
+{
+	const StrataDeltaTarget *t = work->target;
+	bool partitioned = get_rel_relkind(t->relid) == RELKIND_PARTITIONED_TABLE;
+
+	write_rows(work,
+			   psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM %s AS d WHERE t.ctid = d.strata_ctid%s", t->label,
+						strata_base_join_quoted(t->columns, ", "), delta_prefixed(t->columns, "d"),
+						quote_identifier(rows->name), partitioned ? " AND t.tableoid = d.strata_table" : ""),
+			   rows);
+}
+
+static void
+insert_rows(DeltaWork *work, StrataRowSet *rows)
+{
+	char *columns = strata_base_join_quoted(work->target->columns, ", ");
+
+	write_rows(work,
+			   psprintf("INSERT INTO %s (%s) SELECT %s FROM %s", work->target->label, columns, columns,
+						quote_identifier(rows->name)),
+			   rows);
+}
+
+void
+delta_write(DeltaWork *work, StrataRowSet *deletes, StrataRowSet *updates, const Bitmapset *changed,
+			StrataRowSet *inserts)
+{
+	bool split = updates && updates->count > 0 && must_split(work->target, changed);
+
+	if (deletes && deletes->count > 0)
+		delete_rows(work, deletes);
+	if (split)
+	{
+		delete_rows(work, updates);
+		insert_rows(work, updates);
+	}
+	else if (updates && updates->count > 0)
+		update_rows(work, updates);
+	if (inserts && inserts->count > 0)
+		insert_rows(work, inserts);
+}
