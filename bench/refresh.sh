@@ -40,7 +40,10 @@ side() {
 	case $2 in
 		full) echo 'REFRESH MATERIALIZED VIEW b.full;' | timed full ;;
 		algebra | keys) { echo 'BEGIN;'; cat "refresh/$1.$2.sql"; echo 'COMMIT;'; } | timed "$2" ;;
-		strata) echo "SELECT '?', action, message FROM strata.refresh('b.strata');" | timed strata ;;
+		strata)
+			echo "SELECT count(*) < 0 FROM strata.refresh('b.strata');" | timed strata
+			echo "SELECT '?', coalesce(to_jsonb(s) ->> 'method', action) FROM strata.steps AS s ORDER BY run DESC LIMIT 1;"
+			;;
 	esac
 }
 changes() {
@@ -99,6 +102,8 @@ round() {
 	printf '\\echo # %s %s %s\n' "$query" "$share" "$round"
 	pick "$query" "$share"
 	echo "$images_before"
+	# all copies alike in memory
+	for word in '' _plain _ivm; do echo "SELECT count(*) < 0 FROM b.orders$word JOIN b.pick USING (id); SELECT count(*) < 0 FROM b.customer$word;"; done
 	for word in $(turn "$round" _plain strata ${ivm:+_ivm}); do
 		changes "$query" "${word#strata}"
 	done

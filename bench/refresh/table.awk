@@ -15,11 +15,12 @@ function median(list,    v, n, i, j, x) {
 function least(a, b) { return a < b ? a : b }
 function speed(x) { return x == "" ? "-" : x >= 100 ? sprintf("%.0f", x) : x >= 10 ? sprintf("%.1f", x) : sprintf("%.2f", x) }
 function ms(x) { return x >= 100 ? sprintf("%.0f", x) : sprintf("%.1f", x) }
-# how many times quicker than REFRESH; what writes cost more counts where asked for. Noise is no infinite speed.
+# how many times quicker than REFRESH; what writes cost more counts where asked for, not below nothing, which would be noise
 function ratios(cell, side, writes,    list, r, t) {
 	for (r = 1; r <= rounds[cell]; r++) {
-		t = (side == "" ? 0 : time[cell, r, side]) + (writes == "" ? 0 : time[cell, r, writes] - time[cell, r, "write_plain"])
-		list = list " " time[cell, r, "full"] / (t < 0.05 ? 0.05 : t)
+		t = writes == "" ? 0 : time[cell, r, writes] - time[cell, r, "write_plain"]
+		t = (t < 0 ? 0 : t) + (side == "" ? 0 : time[cell, r, side])
+		if (t > 0) list = list " " time[cell, r, "full"] / t
 	}
 	return median(list)
 }
@@ -76,7 +77,7 @@ END {
 		field[6] = ms(times(cell, "strata")); field[7] = speed(own)
 		field[8] = sprintf("%.2f", share); field[9] = good ? "met" : "NOT MET"
 		field[10] = speed(ratios(cell, "strata", "write"))
-		field[11] = have_ivm ? speed(ratios(cell, "", "write_ivm")) " (+" ms(added(cell, "write_ivm")) " ms)" : "-"
+		field[11] = have_ivm ? (added(cell, "write_ivm") > 0 ? speed(ratios(cell, "", "write_ivm")) " (+" ms(added(cell, "write_ivm")) " ms)" : "noise") : "-"
 		field[12] = what[cell]
 		row()
 		name = part[1] "_" (rows >= 1000000 ? rows / 1000000 "m" : rows / 1000 "k") "_" part[2] * 100
