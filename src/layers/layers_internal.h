@@ -130,7 +130,7 @@ extern void layers_add_reference(const StrataModel *model, const char *column, c
 
 /* layers_verify.c */
 extern void layers_verify_part(VerifyWork *work, const VerifyPart *part);
-/* A condition on the rows of an alias: those of the share, found by the columns (of the target; NIL: by their image). */
+/* A condition on the rows of an alias: those whose key is in the share. NULL: all are (also when the key has no hash). */
 extern char *layers_verify_share(const VerifyWork *work, const List *key, const char *alias);
 
 /* layers_dependents.c: views that stand on a relation whose shape changes */

@@ -272,6 +272,24 @@ BEGIN
     -- verify finds as the oracle does that nothing differs
     SELECT string_agg(format('%s: %s', v.status, v.message), '; ') AS said INTO r FROM strata.verify('fz.dim', sample => CASE WHEN fz.chance(0.3) THEN 0.5 END) AS v WHERE v.status <> 'equal';
     PERFORM fz.check(r.said IS NULL, format('batch %s: verify says %s: %s', batch, r.said, told));
+    -- what somebody else did to a version shows, and is mended to the row where the log can tell
+    IF mode <> 'runtime' AND fz.chance(0.3) THEN
+      BEGIN
+        EXECUTE 'SELECT string_agg((d.*)::text, '','' ORDER BY d.sk) FROM fz.dim d' INTO images;
+        EXECUTE format(fz.pick('DELETE FROM fz.dim WHERE sk = %s', 'UPDATE fz.dim SET sk = sk + 1000000 WHERE sk = %s', 'UPDATE fz.dim SET %2$I = %2$I || ''!'', %3$I = NULL WHERE sk = %1$s'),
+          coalesce((SELECT e.sk FROM fz.ever e JOIN fz.dim d USING (sk) ORDER BY random() LIMIT 1), -1), names[3], names[4]);
+        EXECUTE 'SELECT string_agg((d.*)::text, '','' ORDER BY d.sk) FROM fz.dim d' INTO expected;
+        SELECT v.status, v.message INTO r FROM strata.verify('fz.dim') AS v;
+        PERFORM fz.check((r.status <> 'equal') = (images <> expected), format('batch %s: a version was spoilt, and verify says %s: %s: %s', batch, r.status, r.message, told));
+        IF images <> expected THEN
+          SELECT v.status, v.message INTO r FROM strata.verify('fz.dim', repair => true) AS v;
+          EXECUTE 'SELECT string_agg((d.*)::text, '','' ORDER BY d.sk) FROM fz.dim d' INTO expected;
+          PERFORM fz.check(r.status = 'repaired' AND images = expected, format('batch %s: a spoilt version was not mended: %s: %s: %s', batch, r.status, r.message, told));
+        END IF;
+        RAISE EXCEPTION USING errcode = 'ZZ998', message = 'undo';
+      EXCEPTION WHEN SQLSTATE 'ZZ998' THEN NULL;
+      END;
+    END IF;
     -- the same again changes nothing, not even a row's address
     EXECUTE 'SELECT string_agg(ctid::text || sk, '','' ORDER BY sk) FROM fz.dim' INTO ctids;
     UPDATE fz.src SET seq = seq; -- or the refresh sees that it has nothing to compute
