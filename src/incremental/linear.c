@@ -83,6 +83,12 @@ strata_linear_reads(Node *node)
 	return reads((Reading){NIL, true}, node);
 }
 
+const StrataChanged *
+strata_linear_changed(const LinearContext *context, Oid relid)
+{
+	return find_changed(context->changed, relid);
+}
+
 /* ---- changes -------------------------------------------------------------------------------------------- */
 
 /* The change of an entry, as an entry; NULL when it has none. */
@@ -145,8 +151,8 @@ old_rows(Query *level, int number, RangeTblEntry *change)
 }
 
 /* The level with some entries replaced by signed ones. replaced: RangeTblEntry * or NULL, by number - 1. */
-static Query *
-term(Query *level, RangeTblEntry **replaced, Node *sign)
+Query *
+strata_linear_term(Query *level, RangeTblEntry **replaced, Node *sign)
 {
 	Query *query = copyObject(level);
 	int i = 0;
@@ -160,6 +166,14 @@ term(Query *level, RangeTblEntry **replaced, Node *sign)
 			sign = strata_linear_times(sign, (Node *) strata_linear_sign(replaced[i], i + 1));
 		}
 		i++;
+	}
+	if (strata_linear_is_outer(level))
+	{
+		JoinExpr *join = strata_linear_outer_join(level);
+
+		return strata_linear_join(linitial(query->rtable), lsecond(query->rtable), join->jointype,
+								  strata_linear_conjuncts(copyObject(join->quals)),
+								  strata_linear_signed_targets(level->targetList, sign));
 	}
 	query->targetList = strata_linear_signed_targets(level->targetList, sign);
 	return query;
@@ -192,7 +206,8 @@ product(LinearContext *context, Query *level)
 					replaced[where[i]] = changes[where[i]];
 					members++;
 				}
-			arms = lappend(arms, term(level, replaced, members % 2 == 0 ? strata_linear_negate(NULL) : NULL));
+			arms = lappend(arms,
+						   strata_linear_term(level, replaced, members % 2 == 0 ? strata_linear_negate(NULL) : NULL));
 		}
 		return strata_linear_union(arms, ctes);
 	}
@@ -203,7 +218,7 @@ product(LinearContext *context, Query *level)
 		replaced[where[i]] = changes[where[i]];
 		for (int j = i + 1; j < count; j++)
 			replaced[where[j]] = old_rows(level, where[j] + 1, changes[where[j]]);
-		arms = lappend(arms, term(level, replaced, NULL));
+		arms = lappend(arms, strata_linear_term(level, replaced, NULL));
 	}
 	return strata_linear_union(arms, ctes);
 }
@@ -234,6 +249,8 @@ change_outer(LinearContext *context, Query *query)
 	List *ctes = NIL, *arms = NIL;
 	JoinType type = join->jointype;
 
+	if (((RangeTblEntry *) lsecond(query->rtable))->lateral && strata_linear_touches(context, lsecond(query->rtable)))
+		return strata_linear_change_lateral(context, query, 2);
 	match.quals = strata_linear_conjuncts(join->quals);
 	for (int i = 0; i < 2; i++)
 	{
@@ -289,25 +306,72 @@ change_semi(LinearContext *context, Query *level, Node *conjunct)
 	for (int i = 0; i < 2; i++)
 		match.changes[i] = strata_linear_delta(context, match.sides[i], &ctes);
 	if (match.changes[0] != NULL)
-		arms = lappend(arms, term(outer, match.changes, NULL));
+		arms = lappend(arms, strata_linear_term(outer, match.changes, NULL));
 	if (match.changes[1] != NULL)
 		arms =
 			list_concat(arms, strata_linear_transitions(context, &match, 1, outer->targetList, anti ? 1 : -1, &ctes));
 	return strata_linear_union(arms, ctes);
 }
 
+/* Entries whose change is no signed rows: LATERAL with grouping or LIMIT. */
+static Bitmapset *
+dependent_entries(LinearContext *context, Query *level)
+{
+	Bitmapset *result = NULL;
+
+	for (int i = 1; i <= list_length(level->rtable); i++)
+	{
+		RangeTblEntry *rte = rt_fetch(i, level->rtable);
+
+		if (rte->rtekind == RTE_SUBQUERY && rte->lateral && strata_linear_touches(context, (Node *) rte) &&
+			strata_linear_refuse(rte->subquery) != NULL)
+			result = bms_add_member(result, i);
+	}
+	return result;
+}
+
 static Query *
 change_level(LinearContext *context, Query *level)
 {
 	List *quals = strata_linear_conjuncts(level->jointree->quals);
+	Node *semi = NULL, *sublink = strata_linear_find_sublink(context, (Node *) level->targetList);
+	Bitmapset *entries;
 	ListCell *cell;
 
-	if (strata_linear_touches(context, (Node *) level->targetList))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("this subquery cannot be followed as signed rows")));
 	foreach (cell, quals)
-		if (strata_linear_touches(context, lfirst(cell)))
-			return change_semi(context, level, lfirst(cell));
+	{
+		Node *qual = lfirst(cell);
+		RangeTblEntry *rows;
+		List *outer;
+		bool anti;
+
+		if (sublink != NULL || !strata_linear_touches(context, qual))
+			continue;
+		if (strata_linear_semi(qual, &anti, &rows, &outer) && !strata_linear_touches(context, (Node *) outer) &&
+			strata_linear_refuse(rows->subquery) == NULL)
+			semi = qual;
+		else
+			sublink = strata_linear_find_sublink(context, qual);
+	}
+	if (sublink != NULL)
+		return strata_linear_change_sublink(context, level, sublink);
+	if (semi != NULL)
+		return change_semi(context, level, semi);
+	entries = dependent_entries(context, level);
+	if (entries != NULL)
+	{
+		int first = bms_next_member(entries, -1);
+
+		for (int i = first + 1; i <= list_length(level->rtable); i++)
+			if (rt_fetch(i, level->rtable)->lateral)
+				entries = bms_add_member(entries, i);
+		for (int i = first + 1; i <= list_length(level->rtable); i++)
+			if (i != first && bms_is_member(i, entries) &&
+				strata_linear_touches(context, (Node *) rt_fetch(i, level->rtable)))
+				ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+								errmsg("more than one LATERAL subquery that has changed")));
+		return strata_linear_change_lateral(context, strata_linear_keep_entries(level, entries), 2);
+	}
 	return product(context, level);
 }
 

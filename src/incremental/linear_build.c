@@ -184,6 +184,7 @@ strata_linear_join(RangeTblEntry *left, RangeTblEntry *right, JoinType type, Lis
 	RangeTblRef *l = makeNode(RangeTblRef), *r = makeNode(RangeTblRef);
 	Query *query = select_from(list_make3(left, right, joined), targets);
 
+	query->querySource = QSRC_PARSER; /* our mark: strata_linear_is_outer() */
 	joined->alias = NULL;
 	joined->jointype = type;
 	add_join_columns(joined, 1, left, &joined->joinleftcols);

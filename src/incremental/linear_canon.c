@@ -3,7 +3,6 @@
  *
  * Inner joins become a flat list of entries and conditions. An outer join becomes a subquery of its own with two sides, each
  * an entry or a subquery. What the level reads of such a subquery is added to its columns when it is first seen (column()).
- * IN, NOT IN, ANY and ALL that are conditions of their own become EXISTS and NOT EXISTS.
  */
 #include "postgres.h"
 
@@ -28,6 +27,8 @@ typedef struct Frame
 	List *frames;            /* those of the children */
 	List *quals;             /* conjuncts, in old numbers until the end */
 	JoinType outer;          /* JOIN_INNER: none */
+	const LinearContext *context;
+	const Node *kept; /* of the sublinks that have changed, the one that is not made a column of the child */
 } Frame;
 
 typedef struct Translation
@@ -38,6 +39,7 @@ typedef struct Translation
 } Translation;
 
 static void add_item(Frame *frame, const Query *old, Node *node);
+static Node *translate(Frame *frame, const Query *old, Node *node);
 
 List *
 strata_linear_conjuncts(Node *quals)
@@ -169,7 +171,8 @@ fresh_name(const List *targets, const char *name)
 }
 
 /* The number of the column that gives this expression; added when there is none. */
-static int export(Query *query, Node *expr, const char *name)
+int
+strata_linear_export(Query *query, Node *expr, const char *name)
 {
 	ListCell *cell;
 
@@ -180,8 +183,8 @@ static int export(Query *query, Node *expr, const char *name)
 	return list_length(query->targetList);
 }
 
-static const char *
-column_name(const RangeTblEntry *rte, AttrNumber column)
+const char *
+strata_linear_column_name(const RangeTblEntry *rte, AttrNumber column)
 {
 	if (column > 0 && column <= list_length(rte->eref->colnames))
 	{
@@ -200,8 +203,8 @@ column(Frame *frame, const Query *old, const Var *var)
 	int number = var->varattno;
 
 	if (child != NULL)
-		number = export(child->query, (Node *) column(child, old, var),
-						column_name(rt_fetch(var->varno, old->rtable), var->varattno));
+		number = strata_linear_export(child->query, (Node *) column(child, old, var),
+									  strata_linear_column_name(rt_fetch(var->varno, old->rtable), var->varattno));
 	return makeVar(frame->entries[var->varno], number, var->vartype, var->vartypmod, var->varcollid, 0);
 }
 
@@ -247,6 +250,15 @@ translate_mutator(Node *node, Translation *t)
 		result->varlevelsup = t->sublevels + t->frame->depth - frame->depth;
 		return (Node *) result;
 	}
+	if (IsA(node, SubLink) && t->frame->kept != NULL && t->sublevels == 0 && !equal(node, t->frame->kept) &&
+		strata_linear_touches(t->frame->context, node))
+	{
+		Frame *child = linitial(t->frame->frames);
+		Node *value = translate(child, t->old, node);
+
+		return (Node *) makeVar(1, strata_linear_export(child->query, value, "value"), exprType(value),
+								exprTypmod(value), exprCollation(value), 0);
+	}
 	if (IsA(node, Query))
 	{
 		Query *result;
@@ -280,6 +292,19 @@ finish_entry(Frame *frame, const Query *old, RangeTblEntry *rte)
 		rte->values_lists = (List *) translate(frame, old, (Node *) rte->values_lists);
 }
 
+/* Conditions of a LATERAL subquery that look beside it become conditions here. */
+static void
+pull_conditions(Frame *frame, RangeTblEntry *rte, int number)
+{
+	Query *body = rte->subquery;
+	List *outer;
+
+	if (!rte->lateral || !contain_vars_of_level((Node *) body, 1) || !strata_linear_decorrelate(&body, number, &outer))
+		return;
+	*rte = *strata_linear_subquery(body, rte->eref->aliasname, false);
+	frame->quals = list_concat(frame->quals, outer);
+}
+
 static bool
 is_frame(const Frame *frame, const Query *query)
 {
@@ -297,14 +322,17 @@ finish_contents(Frame *frame, const Query *old)
 {
 	ListCell *cell;
 
+	frame->quals = (List *) translate(frame, old, (Node *) frame->quals);
 	foreach (cell, frame->query->rtable)
 	{
 		RangeTblEntry *rte = lfirst(cell);
 
-		if (rte->rtekind != RTE_SUBQUERY || !is_frame(frame, rte->subquery))
-			finish_entry(frame, old, rte);
+		if (rte->rtekind == RTE_SUBQUERY && is_frame(frame, rte->subquery))
+			continue;
+		finish_entry(frame, old, rte);
+		if (rte->rtekind == RTE_SUBQUERY && (frame->outer == JOIN_INNER || frame->outer == JOIN_LEFT))
+			pull_conditions(frame, rte, foreach_current_index(cell) + 1);
 	}
-	frame->quals = (List *) translate(frame, old, (Node *) frame->quals);
 	foreach (cell, frame->frames)
 		finish_contents(lfirst(cell), old);
 }
@@ -362,6 +390,10 @@ strata_linear_is_outer(const Query *query)
 		!IsA(linitial(query->jointree->fromlist), JoinExpr) || query->jointree->quals != NULL ||
 		list_length(query->rtable) != 3)
 		return false;
+	if (query->querySource != QSRC_PARSER)
+		foreach (cell, query->rtable)
+			if (lfirst_node(RangeTblEntry, cell)->lateral)
+				return false;
 	join = strata_linear_outer_join(query);
 	if (join->jointype == JOIN_INNER || join->alias != NULL || !IsA(join->larg, RangeTblRef) ||
 		!IsA(join->rarg, RangeTblRef) || ((RangeTblRef *) join->larg)->rtindex != 1 ||
@@ -390,6 +422,17 @@ strata_linear_canonical(Query *query)
 	return finish(root, old);
 }
 
+static bool
+holds_walker(Node *node, const Node *sought)
+{
+	if (node == NULL)
+		return false;
+	if (equal(node, sought))
+		return true;
+	return expression_tree_walker(node, holds_walker, (void *) sought);
+}
+
+/* Some conditions stay outside. */
 Query *
 strata_linear_wrap(Query *level, const List *outside)
 {
@@ -403,263 +446,67 @@ strata_linear_wrap(Query *level, const List *outside)
 	return finish(root, level);
 }
 
-/* ---- sublinks as conditions ----------------------------------------------------------------------------- */
-
-static Node *
-negated(Node *node)
+/* What holds this sublink stays outside; other sublinks that have changed become columns. */
+Query *
+strata_linear_peel(const LinearContext *context, Query *level, Node *sublink)
 {
-	return (Node *) makeBoolExpr(NOT_EXPR, list_make1(node), -1);
-}
-
-static Node *
-boolean_test(Node *arg, BoolTestType type)
-{
-	BooleanTest *test = makeNode(BooleanTest);
-
-	test->arg = (Expr *) arg;
-	test->booltesttype = type;
-	test->location = -1;
-	return (Node *) test;
-}
-
-static Node *
-null_test(Node *arg, NullTestType type)
-{
-	NullTest *test = makeNode(NullTest);
-
-	test->arg = (Expr *) arg;
-	test->nulltesttype = type;
-	test->argisrow = false;
-	test->location = -1;
-	return (Node *) test;
-}
-
-/* The left operand of x = ANY (...): a copy with the level's variables one level further out. */
-static Node *
-shifted(Node *node)
-{
-	node = copyObject(node);
-	IncrementVarSublevelsUp(node, 1, 0);
-	return node;
-}
-
-static Node *
-param_mutator(Node *node, List *columns)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Param) && ((Param *) node)->paramkind == PARAM_SUBLINK)
-		return copyObject(list_nth(columns, ((Param *) node)->paramid - 1));
-	return expression_tree_mutator(node, param_mutator, columns);
-}
-
-/* EXISTS (SELECT FROM body WHERE its conditions AND qual), the qual already at the body's level. */
-static Node *
-exists(SubLink *link, Node *qual)
-{
-	SubLink *result = makeNode(SubLink);
-	Query *body = castNode(Query, copyObject(link->subselect));
-
-	body->sortClause = body->distinctClause = NIL;
-	body->targetList = list_make1(makeTargetEntry((Expr *) strata_linear_int(1), 1, pstrdup("?column?"), false));
-	if (qual != NULL)
-		body->jointree->quals = body->jointree->quals == NULL
-									? qual
-									: (Node *) makeBoolExpr(AND_EXPR, list_make2(body->jointree->quals, qual), -1);
-	result->subLinkType = EXISTS_SUBLINK;
-	result->subselect = (Node *) body;
-	result->location = -1;
-	return (Node *) result;
-}
-
-static bool
-is_equality(Node *test)
-{
-	Oid op;
-
-	if (!IsA(test, OpExpr))
-		return false;
-	op = ((OpExpr *) test)->opno;
-	return list_length(((OpExpr *) test)->args) == 2 &&
-		   op_hashjoinable(op, exprType(linitial(((OpExpr *) test)->args)));
-}
-
-static bool
-is_plain_body(const Query *body)
-{
-	return body->setOperations == NULL && body->groupClause == NIL && body->groupingSets == NIL &&
-		   body->havingQual == NULL && body->cteList == NIL && body->limitCount == NULL && body->limitOffset == NULL &&
-		   !body->hasAggs && !body->hasWindowFuncs && !body->hasTargetSRFs && !body->hasDistinctOn &&
-		   body->rowMarks == NIL && body->jointree != NULL;
-}
-
-static bool
-is_union_body(const Query *body)
-{
-	return body->setOperations != NULL && body->cteList == NIL && body->limitCount == NULL &&
-		   body->limitOffset == NULL && body->rowMarks == NIL;
-}
-
-/* SELECT columns FROM (union) */
-static Query *
-around_union(Query *body)
-{
-	RangeTblEntry *rte;
-	List *targets = NIL;
+	Frame *root = new_frame(NULL, level);
+	Frame *inner = new_frame(root, level);
+	List *quals;
 	ListCell *cell;
 
-	body->sortClause = NIL;
-	rte = strata_linear_nest(body, "matched");
-	foreach (cell, body->targetList)
-		if (!lfirst_node(TargetEntry, cell)->resjunk)
-			strata_linear_add_target(&targets, (Node *) strata_linear_column(rte, 1, foreach_current_index(cell) + 1),
-									 lfirst_node(TargetEntry, cell)->resname);
-	return strata_linear_query(list_make1(rte), NIL, targets);
+	add_item(inner, level, (Node *) level->jointree);
+	quals = inner->quals;
+	inner->quals = NIL;
+	foreach (cell, quals)
+		if (holds_walker(lfirst(cell), sublink))
+			root->quals = lappend(root->quals, lfirst(cell));
+		else
+			inner->quals = lappend(inner->quals, lfirst(cell));
+	add_frame(root, level, inner, "rest");
+	root->context = context;
+	root->kept = sublink;
+	return finish(root, level);
 }
 
-/* Conditions (ANDed) that mean the same as this sublink where it is a condition of its own. */
-static List *
-rewritten(SubLink *link, bool not )
+/* The entries from the first marked one on, and the conditions that look at them, stay outside. */
+Query *
+strata_linear_keep_entries(Query *level, const Bitmapset *outside)
 {
-	Query *body = (Query *) link->subselect;
-	List *columns = NIL;
-	ListCell *cell;
-	Node *test;
-
-	if (IsA(body, Query) && is_union_body(body))
-		body = (Query *) (link->subselect = (Node *) around_union(body));
-	if (!IsA(body, Query) || !is_plain_body(body) ||
-		!(link->subLinkType == ANY_SUBLINK || link->subLinkType == ALL_SUBLINK))
-		return NIL;
-	foreach (cell, body->targetList)
-		if (!lfirst_node(TargetEntry, cell)->resjunk)
-			columns = lappend(columns, lfirst_node(TargetEntry, cell)->expr);
-	test = param_mutator(shifted(link->testexpr), columns);
-	if (link->subLinkType == ALL_SUBLINK)
-	{
-		/* x op ALL: no row without x op y. NOT (x op ALL): some row where x op y is false, and only then if no NULL ... */
-		if (not )
-			return NIL;
-		return list_make1(negated(exists(link, boolean_test(test, IS_NOT_TRUE))));
-	}
-	if (!not )
-		return list_make1(exists(link, test));
-	if (is_equality(test))
-		/* x NOT IN: no equal row, no NULL among the rows, and no row at all when x is NULL. */
-		return list_make3(negated(exists(link, test)),
-						  negated(exists(link, null_test(copyObject(lsecond(((OpExpr *) test)->args)), IS_NULL))),
-						  negated(exists(link, null_test(copyObject(linitial(((OpExpr *) test)->args)), IS_NULL))));
-	return list_make1(negated(exists(link, boolean_test(test, IS_NOT_FALSE))));
-}
-
-Node *
-strata_linear_rewrite_conjuncts(Node *quals)
-{
-	List *result = NIL;
+	Frame *root = new_frame(NULL, level);
+	Frame *inner = new_frame(root, level);
+	List *quals = strata_linear_conjuncts(level->jointree->quals);
 	ListCell *cell;
 
-	foreach (cell, strata_linear_conjuncts(quals))
-	{
-		Node *qual = lfirst(cell);
-		bool not = is_notclause(qual);
-		Node *link = not ? linitial(((BoolExpr *) qual)->args) : qual;
-		List *others = IsA(link, SubLink) ? rewritten((SubLink *) link, not ) : NIL;
-
-		result = others == NIL ? lappend(result, qual) : list_concat(result, others);
-	}
-	if (result == NIL)
-		return NULL;
-	return list_length(result) == 1 ? linitial(result) : (Node *) makeBoolExpr(AND_EXPR, result, -1);
-}
-
-typedef struct Correlation
-{
-	Query *body;
-	int sublevels;
-} Correlation;
-
-/* A condition of the body becomes one over the level (entry 1) and the body's columns (entry 2). */
-static Node *
-correlation_mutator(Node *node, Correlation *c)
-{
-	if (node == NULL)
-		return NULL;
-	if (IsA(node, Var))
-	{
-		Var *var = copyObject((Var *) node);
-
-		if (var->varlevelsup > c->sublevels)
-			var->varlevelsup--;
-		else if (var->varlevelsup == c->sublevels)
+	for (int i = 1; i <= list_length(level->rtable); i++)
+		if (!bms_is_member(i, outside))
 		{
-			Var *inner = makeVar(var->varno, var->varattno, var->vartype, var->vartypmod, var->varcollid, 0);
-			RangeTblEntry *rte = rt_fetch(var->varno, c->body->rtable);
-			int number = export(c->body, (Node *) inner, column_name(rte, var->varattno));
+			RangeTblRef *ref = makeNode(RangeTblRef);
 
-			var = makeVar(2, number, var->vartype, var->vartypmod, var->varcollid, c->sublevels);
+			ref->rtindex = i;
+			add_item(inner, level, (Node *) ref);
 		}
-		return (Node *) var;
-	}
-	if (IsA(node, Query))
-	{
-		Query *result;
-
-		c->sublevels++;
-		result = query_tree_mutator((Query *) node, correlation_mutator, c, QTW_IGNORE_JOINALIASES);
-		c->sublevels--;
-		return (Node *) result;
-	}
-	return expression_tree_mutator(node, correlation_mutator, c);
-}
-
-/*
- * [NOT] EXISTS (SELECT FROM body WHERE conditions): the body without the conditions that look at the level, and these, as
- * conditions between the level (wrapped: entry 1) and the body (entry 2).
- */
-bool
-strata_linear_semi(Node *conjunct, bool *anti, RangeTblEntry **rows, List **quals)
-{
-	Query *body;
-	SubLink *link;
-	List *inner = NIL, *outer = NIL;
-	ListCell *cell;
-
-	*anti = is_notclause(conjunct);
-	link = (SubLink *) (*anti ? linitial(((BoolExpr *) conjunct)->args) : conjunct);
-	if (!IsA(link, SubLink) || link->subLinkType != EXISTS_SUBLINK)
-		return false;
-	body = castNode(Query, link->subselect);
-	if (is_plain_body(body))
-	{
-		Correlation c;
-
-		body = copyObject(body);
-		body->targetList = NIL;
-		body->sortClause = body->distinctClause = NIL;
-		body = strata_linear_canonical(body);
-		foreach (cell, strata_linear_conjuncts(body->jointree->quals))
+	add_frame(root, level, inner, "rest");
+	for (int i = 1; i <= list_length(level->rtable); i++)
+		if (bms_is_member(i, outside))
 		{
-			Node *qual = lfirst(cell);
+			RangeTblRef *ref = makeNode(RangeTblRef);
 
-			if (contain_vars_of_level(qual, 1))
-				outer = lappend(outer, qual);
-			else
-				inner = lappend(inner, qual);
+			ref->rtindex = i;
+			add_item(root, level, (Node *) ref);
 		}
-		body->jointree->quals = NULL;
-		if (contain_vars_of_level((Node *) body, 1))
-			return false;
-		c.body = body;
-		c.sublevels = 0;
-		outer = (List *) correlation_mutator((Node *) outer, &c);
-		if (body->targetList == NIL)
-			strata_linear_add_target(&body->targetList, strata_linear_int(1), "one");
-		body = strata_linear_query(body->rtable, inner, body->targetList);
+	foreach (cell, quals)
+	{
+		bool out = false;
+		List *vars = pull_vars_of_level(lfirst(cell), 0);
+		ListCell *var;
+
+		foreach (var, vars)
+			out = out || bms_is_member(lfirst_node(Var, var)->varno, outside);
+		if (out)
+			root->quals = lappend(root->quals, lfirst(cell));
+		else
+			inner->quals = lappend(inner->quals, lfirst(cell));
 	}
-	else if (body->setOperations == NULL || body->limitCount != NULL || body->limitOffset != NULL ||
-			 body->cteList != NIL || contain_vars_of_level((Node *) body, 1))
-		return false;
-	*rows = strata_linear_subquery(body, "matched", false);
-	*quals = outer;
-	return true;
+	return finish(root, level);
 }

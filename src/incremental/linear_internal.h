@@ -54,16 +54,44 @@ extern JoinExpr *strata_linear_outer_join(const Query *query);
 extern Query *strata_linear_canonical(Query *query);
 /* The level as a query over one subquery (entry 1) that holds its FROM and all conditions but those outside. */
 extern Query *strata_linear_wrap(Query *level, const List *outside);
+extern Query *strata_linear_peel(const LinearContext *context, Query *level, Node *sublink);
+extern Query *strata_linear_keep_entries(Query *level, const Bitmapset *outside);
+extern int strata_linear_export(Query *query, Node *expr, const char *name);
+extern const char *strata_linear_column_name(const RangeTblEntry *rte, AttrNumber column);
+
+extern List *strata_linear_conjuncts(Node *quals);
+
+/* ---- linear_sublinks.c: subqueries in conditions ---- */
+extern bool strata_linear_decorrelate(Query **body, int number, List **quals);
+extern Node *strata_linear_as_exists(SubLink *link);
 /* A conjunct that is a sublink, as a match: its rows (side 2 of the match), conditions; false when it cannot be one. */
 extern bool strata_linear_semi(Node *conjunct, bool *anti, RangeTblEntry **rows, List **quals);
-extern List *strata_linear_conjuncts(Node *quals);
 extern Node *strata_linear_rewrite_conjuncts(Node *quals);
 
 /* ---- linear_match.c: rows that depend on a match ---- */
 extern List *strata_linear_transitions(LinearContext *context, const LinearMatch *match, int side, List *targets,
 									   int factor, List **ctes);
+/* The side's rows, as they were, that match the other's change: the columns, strata_sign. */
+extern Query *strata_linear_affected(const LinearMatch *match, int side, List *columns);
+
+/* ---- linear_dependent.c: values that depend on other rows ---- */
+extern Node *strata_linear_find_sublink(const LinearContext *context, Node *node); /* one that has changed */
+extern Query *strata_linear_change_sublink(LinearContext *context, Query *level, Node *sublink);
+extern Query *strata_linear_change_lateral(LinearContext *context, Query *outer, int number);
+extern char *strata_linear_refuse_sublink(SubLink *link);
+extern char *strata_linear_refuse_expression(Node *node); /* one that may hold sublinks */
+extern char *strata_linear_refuse_lateral(Query *body);
+
+/* ---- linear_old.c: rows as they were ---- */
+extern Node *strata_linear_before(LinearContext *context, Node *node, List **ctes);
+
+/* ---- linear_refusal.c ---- */
+extern char *strata_linear_refuse(Query *query);
+extern char *strata_linear_refuse_columns(const Query *query);
 
 /* ---- linear.c ---- */
+extern Query *strata_linear_term(Query *level, RangeTblEntry **replaced, Node *sign);
+extern const StrataChanged *strata_linear_changed(const LinearContext *context, Oid relid);
 extern bool strata_linear_touches(const LinearContext *context, Node *node);
 extern bool strata_linear_reads(Node *node);
 extern Query *strata_linear_change(LinearContext *context, Query *query);

@@ -155,6 +155,42 @@ transition(Node *none_now)
 	return strata_linear_case(none_now, strata_linear_int(1), strata_linear_int(-1));
 }
 
+/*
+ * Without keys: one row in all, strata_sign (t). Whether the count is 0 or the sum of signs is all that matters, so counting
+ * stops above that.
+ */
+static Query *
+one_transition(RangeTblEntry *changed, RangeTblEntry *side, const Split *split)
+{
+	Var *less = strata_linear_column(changed, 1, 1), *outside = copyObject(less);
+	Node *one = (Node *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(1), false, FLOAT8PASSBYVAL);
+	List *targets = NIL;
+	RangeTblEntry *rows;
+	Query *query, *limited;
+	Node *count, *none;
+
+	strata_linear_add_target(&targets, strata_linear_int(1), "one");
+	limited = strata_linear_query(list_make1(copyObject(side)), copyObject(split->inner), targets);
+	targets = NIL;
+	strata_linear_add_target(&targets, strata_linear_aggregate(F_COUNT_, INT8OID, NULL), "n");
+	query = strata_linear_query(list_make1(strata_linear_nest(limited, "present")), NIL, targets);
+	query->hasAggs = true;
+	rows = strata_linear_nest(query, "present");
+	rows->lateral = true;
+	outside->varlevelsup = 2;
+	limited->limitCount =
+		strata_linear_case((Node *) strata_linear_op(">", (Node *) outside, strata_linear_int(0)),
+						   (Node *) strata_linear_op("+", copyObject((Node *) outside), copyObject(one)), one);
+	count = (Node *) strata_linear_column(rows, 2, 1);
+	none = (Node *) strata_linear_op("=", count, strata_linear_int(0));
+	targets = NIL;
+	strata_linear_add_target(&targets, transition(copyObject(none)), STRATA_SIGN);
+	return strata_linear_query(
+		list_make2(changed, rows),
+		list_make1(strata_linear_op("<>", none, (Node *) strata_linear_op("=", copyObject(count), (Node *) less))),
+		targets);
+}
+
 /* One row per key whose t is not 0: k1, .., strata_sign (t). */
 static Query *
 key_transitions(const LinearMatch *match, int side, const Split *split)
@@ -167,20 +203,7 @@ key_transitions(const LinearMatch *match, int side, const Split *split)
 	Query *query;
 
 	if (nkeys == 0)
-	{
-		/* one row in all */
-		strata_linear_add_target(&targets, strata_linear_aggregate(F_COUNT_, INT8OID, NULL), "n");
-		query = strata_linear_query(list_make1(copyObject(match->sides[inner - 1])), copyObject(split->inner), targets);
-		query->hasAggs = true;
-		rows = strata_linear_nest(query, "present");
-		count = (Node *) strata_linear_column(rows, 2, 1);
-		none = (Node *) strata_linear_op("=", count, strata_linear_int(0));
-		targets = NIL;
-		strata_linear_add_target(&targets, transition(copyObject(none)), STRATA_SIGN);
-		quals = list_make1(
-			strata_linear_op("<>", none, (Node *) strata_linear_op("=", copyObject(count), (Node *) before_less)));
-		return strata_linear_query(list_make2(keys, rows), quals, targets);
-	}
+		return one_transition(keys, match->sides[inner - 1], split);
 	rows = strata_linear_nest(strata_linear_query(list_make1(copyObject(match->sides[inner - 1])),
 												  copyObject(split->inner), inner_columns(split, inner)),
 							  "present");
@@ -320,25 +343,26 @@ static Node *
 exists_change(const LinearMatch *match, int side)
 {
 	SubLink *link = makeNode(SubLink);
-	List *quals = (List *) placed((Node *) match->quals, side, (Place){1, 1, NIL}, (Place){1, 0, NIL}), *targets = NIL;
+	RangeTblEntry *change = copyObject(match->changes[2 - side]);
+	List *quals = copyObject(match->quals), *targets = NIL;
 
+	/* one query deeper: what is outside, then the side's rows */
+	IncrementVarSublevelsUp((Node *) quals, 1, 1);
+	if (change->rtekind == RTE_SUBQUERY)
+		IncrementVarSublevelsUp((Node *) change->subquery, 1, 2);
+	quals = (List *) placed((Node *) quals, side, (Place){1, 1, NIL}, (Place){1, 0, NIL});
 	strata_linear_add_target(&targets, strata_linear_int(1), "one");
 	link->subLinkType = EXISTS_SUBLINK;
-	link->subselect = (Node *) strata_linear_query(list_make1(copyObject(match->changes[2 - side])), quals, targets);
+	link->subselect = (Node *) strata_linear_query(list_make1(change), quals, targets);
 	link->location = -1;
 	return (Node *) link;
 }
 
-/* The rows of the side that match the other's change, numbered: the columns, strata_row, strata_sign. */
-static Query *
-affected(const LinearMatch *match, int side, List *columns)
+Query *
+strata_linear_affected(const LinearMatch *match, int side, List *columns)
 {
-	RangeTblEntry *change = match->changes[side - 1], *all;
-	List *targets = (List *) renumbered((Node *) columns, side, 1), *arms, *numbered = NIL;
-	WindowClause *window = makeNode(WindowClause);
-	WindowFunc *number = makeNode(WindowFunc);
-	Query *query;
-	int n = list_length(columns);
+	RangeTblEntry *change = match->changes[side - 1];
+	List *targets = (List *) renumbered((Node *) columns, side, 1), *arms;
 
 	arms = list_make1(strata_linear_query(list_make1(copyObject(match->sides[side - 1])),
 										  list_make1(exists_change(match, side)),
@@ -348,7 +372,20 @@ affected(const LinearMatch *match, int side, List *columns)
 					   strata_linear_query(list_make1(copyObject(change)), list_make1(exists_change(match, side)),
 										   strata_linear_signed_targets(
 											   targets, strata_linear_negate((Node *) strata_linear_sign(change, 1)))));
-	all = strata_linear_nest(strata_linear_union(arms, NIL), "affected");
+	return strata_linear_union(arms, NIL);
+}
+
+/* These rows, numbered: the columns, strata_row, strata_sign. */
+static Query *
+affected(const LinearMatch *match, int side, List *columns)
+{
+	RangeTblEntry *all = strata_linear_nest(strata_linear_affected(match, side, columns), "affected");
+	List *numbered = NIL;
+	WindowClause *window = makeNode(WindowClause);
+	WindowFunc *number = makeNode(WindowFunc);
+	Query *query;
+	int n = list_length(columns);
+
 	for (int i = 1; i <= n; i++)
 		strata_linear_add_target(&numbered, (Node *) strata_linear_column(all, 1, i),
 								 ((TargetEntry *) list_nth(columns, i - 1))->resname);

@@ -14,8 +14,6 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
-static char *refuse_query(Query *query);
-
 static char *
 refuse_relation(const RangeTblEntry *rte)
 {
@@ -78,8 +76,8 @@ columns_walker(Node *node, Columns *c)
 	return expression_tree_walker(node, columns_walker, c);
 }
 
-static char *
-refuse_columns(const Query *query)
+char *
+strata_linear_refuse_columns(const Query *query)
 {
 	Columns c = {query, 0, NULL};
 
@@ -116,7 +114,7 @@ refuse_union(Query *query, Node *node)
 	char *reason;
 
 	if (IsA(node, RangeTblRef))
-		return refuse_query(rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->subquery);
+		return strata_linear_refuse(rt_fetch(((RangeTblRef *) node)->rtindex, query->rtable)->subquery);
 	if (op->op != SETOP_UNION || !op->all)
 		return op->op == SETOP_UNION ? "UNION" : op->op == SETOP_INTERSECT ? "INTERSECT" : "EXCEPT";
 	reason = refuse_union(query, op->larg);
@@ -131,16 +129,15 @@ refuse_entry(RangeTblEntry *rte)
 	if (rte->rtekind == RTE_RELATION)
 		return refuse_relation(rte);
 	if (rte->rtekind == RTE_SUBQUERY)
-		return refuse_query(rte->subquery);
+		return strata_linear_refuse(rte->subquery);
 	return psprintf("%s reads tables inside its arguments", rte->eref->aliasname);
 }
 
-/* A canonical level, or an outer query. */
+/* LATERAL subqueries that are not linear, or stand under an outer join: one of a level can be followed. */
 static char *
-refuse_level(Query *query)
+refuse_lateral(Query *query, bool outer)
 {
-	bool outer = strata_linear_is_outer(query);
-	List *quals = strata_linear_conjuncts(outer ? strata_linear_outer_join(query)->quals : query->jointree->quals);
+	RangeTblEntry *dependent = NULL;
 	char *reason;
 	ListCell *cell;
 
@@ -150,34 +147,57 @@ refuse_level(Query *query)
 
 		if (rte->rtekind == RTE_JOIN)
 			continue;
-		if ((reason = refuse_entry(rte)) != NULL)
-			return reason;
-		if (outer && rte->lateral && foreach_current_index(cell) == 1 && strata_linear_reads((Node *) rte) &&
-			contain_vars_of_level((Node *) rte->subquery, 1))
-			return "LATERAL under an outer join";
-	}
-	foreach (cell, quals)
-	{
-		RangeTblEntry *rows;
-		List *outer_quals;
-		bool anti;
-
-		if (!strata_linear_reads(lfirst(cell)))
+		if (!rte->lateral || !strata_linear_reads((Node *) rte) || rte->rtekind != RTE_SUBQUERY)
+		{
+			if ((reason = refuse_entry(rte)) != NULL)
+				return reason;
 			continue;
-		if (outer)
-			return "a subquery in the condition of an outer join";
-		if (!strata_linear_semi(lfirst(cell), &anti, &rows, &outer_quals) || strata_linear_reads((Node *) outer_quals))
-			return "a subquery inside a condition";
-		if ((reason = refuse_query(rows->subquery)) != NULL)
-			return psprintf("in a subquery: %s", reason);
+		}
+		if (dependent != NULL)
+			return "LATERAL beside LATERAL";
+		if (!outer && strata_linear_refuse(rte->subquery) == NULL)
+			continue;
+		if ((reason = strata_linear_refuse_lateral(rte->subquery)) != NULL)
+			return reason;
+		if (outer && ((RangeTblEntry *) linitial(query->rtable))->rtekind != RTE_RELATION &&
+			((RangeTblEntry *) linitial(query->rtable))->rtekind != RTE_SUBQUERY)
+			return "LATERAL under an outer join of a function";
+		dependent = rte;
 	}
-	if (strata_linear_reads((Node *) query->targetList))
-		return "a subquery in the select list";
 	return NULL;
 }
 
+/* A canonical level, or an outer query. */
 static char *
-refuse_query(Query *query)
+refuse_level(Query *query)
+{
+	bool outer = strata_linear_is_outer(query);
+	char *reason;
+	ListCell *cell;
+
+	if ((reason = refuse_lateral(query, outer)) != NULL)
+		return reason;
+	if (outer)
+		return strata_linear_reads(strata_linear_outer_join(query)->quals)
+				   ? "a subquery in the condition of an outer join"
+				   : NULL;
+	foreach (cell, strata_linear_conjuncts(query->jointree->quals))
+	{
+		RangeTblEntry *rows;
+		List *quals;
+		bool anti;
+
+		if (strata_linear_reads(lfirst(cell)) &&
+			!(strata_linear_semi(lfirst(cell), &anti, &rows, &quals) && !strata_linear_reads((Node *) quals) &&
+			  strata_linear_refuse(rows->subquery) == NULL) &&
+			(reason = strata_linear_refuse_expression(lfirst(cell))) != NULL)
+			return reason;
+	}
+	return strata_linear_refuse_expression((Node *) query->targetList);
+}
+
+char *
+strata_linear_refuse(Query *query)
 {
 	char *reason;
 
@@ -186,7 +206,7 @@ refuse_query(Query *query)
 		return reason;
 	if (query->setOperations != NULL)
 		return refuse_union(query, query->setOperations);
-	if ((reason = refuse_columns(query)) != NULL)
+	if ((reason = strata_linear_refuse_columns(query)) != NULL)
 		return reason;
 	return refuse_level(strata_linear_is_outer(query) ? query : strata_linear_canonical(query));
 }
@@ -196,5 +216,5 @@ strata_incremental_linear_refusal(Query *query)
 {
 	if (contain_volatile_functions((Node *) query))
 		return "a volatile function";
-	return refuse_query(query);
+	return strata_linear_refuse(query);
 }

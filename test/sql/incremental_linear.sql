@@ -1,6 +1,7 @@
 -- incremental: the change of a linear query as signed rows. The functions are those of src/incremental/linear_test.c.
 \set VERBOSITY terse
 SET client_min_messages = warning;
+SET jit = off;
 CREATE EXTENSION IF NOT EXISTS pg_strata;
 CREATE FUNCTION change_sql(query text, changed oid[]) RETURNS text
     LANGUAGE c AS '$libdir/pg_strata', 'strata_incremental_change_sql';
@@ -11,6 +12,7 @@ CREATE TABLE t (gone int, id int, a int, b int, c text);
 ALTER TABLE t DROP COLUMN gone;
 CREATE TABLE u (id int, a int, b int, c text);
 CREATE TABLE v (id int NOT NULL, a int NOT NULL, b numeric);
+CREATE TABLE k (id int PRIMARY KEY, name text, kind int);
 CREATE FUNCTION show(query text, VARIADIC changed regclass[]) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     sql text := change_sql(query, changed::oid[]);
@@ -49,6 +51,9 @@ BEGIN
         IF name = 'v' THEN
             INSERT INTO v SELECT (random() * 4)::int, (random() * 4)::int, nullif((random() * 4)::int, 0)
             FROM generate_series(1, rows);
+        ELSIF name = 'k' THEN
+            INSERT INTO k SELECT n, chr(97 + (random() * 3)::int), (random() * 2)::int FROM generate_series(1, 5) n
+            WHERE random() < 0.6 ON CONFLICT DO NOTHING;
         ELSE
             EXECUTE format('INSERT INTO %I (id, a, b, c) SELECT nullif((random() * 5)::int, 0), nullif((random() * 4)::int, 0),
                             nullif((random() * 3)::int, 0), nullif(chr(96 + (random() * 4)::int), ''`'')
@@ -76,7 +81,8 @@ BEGIN
     END IF;
     IF what IN (0, 3) THEN
         EXECUTE format('UPDATE %I SET %s WHERE random() < 0.4', name,
-                       (ARRAY['a = coalesce((b + 1)::int, 1)', 'id = coalesce(a, 2)', 'b = b + 1'])[1 + (random() * 2)::int]);
+                       CASE WHEN name = 'k' THEN 'name = name || ''b''' ELSE (ARRAY['a = coalesce((b + 1)::int, 1)',
+                       'id = coalesce(a, 2)', 'b = b + 1'])[1 + (random() * 2)::int] END);
     END IF;
     EXECUTE format('CREATE TEMP TABLE %I AS SELECT %s, sum(strata_sign)::int AS strata_sign FROM
                     (SELECT *, -1 AS strata_sign FROM before UNION ALL SELECT %s, 1 FROM %I) x
@@ -156,7 +162,35 @@ INSERT INTO shape (query) VALUES
 ('SELECT id, generate_series(1, b) AS n FROM t WHERE a IN (SELECT b FROM u)'),
 ('SELECT x.id, v.id AS vid FROM (SELECT id, a FROM t WHERE a IN (SELECT b FROM u)) x JOIN v ON v.id = x.a'),
 ('SELECT t.id FROM t WHERE t.id + 1 IN (SELECT u.a + 1 FROM u WHERE u.b = t.b)'),
-('SELECT v.id FROM v WHERE v.b IN (SELECT a FROM t)');
+('SELECT v.id FROM v WHERE v.b IN (SELECT a FROM t)'),
+-- values that depend on other rows
+('SELECT id, EXISTS (SELECT FROM u WHERE u.id = t.a) AS e FROM t'),
+('SELECT id, c FROM t WHERE b = 1 OR EXISTS (SELECT FROM u WHERE u.id = t.a AND u.b > 1)'),
+('SELECT id, EXISTS (SELECT FROM u WHERE u.id = t.a) AS e, NOT EXISTS (SELECT FROM v WHERE v.id < t.b) AS f FROM t'),
+('SELECT id, a IN (SELECT b FROM u) AS e FROM t'),
+('SELECT id, a NOT IN (SELECT b FROM u WHERE u.id = t.id) AS e FROM t WHERE b = 1 OR id IN (SELECT a FROM v)'),
+('SELECT id, a > ALL (SELECT b FROM u) AS e, a <= ANY (SELECT b FROM u) AS f FROM t'),
+('SELECT id, (a, b) IN (SELECT u.a, u.b FROM u) AS e FROM t'),
+('SELECT id, (SELECT sum(u.b) FROM u WHERE u.id = t.a) AS s FROM t'),
+('SELECT id, (SELECT count(*) FROM u) AS n FROM t'),
+('SELECT id, (SELECT array_agg(u.b ORDER BY u.b, u.a) FROM u JOIN v ON v.id = u.b WHERE u.id = t.a) AS s FROM t WHERE a > 1'),
+('SELECT id, (SELECT max(v.b) FROM v WHERE v.id = t.a) + (SELECT min(u.b) FROM u WHERE u.a = t.id) AS s FROM t'),
+('SELECT id FROM t WHERE b >= (SELECT avg(u.b) FROM u WHERE u.id = t.a)'),
+('SELECT id FROM t WHERE b < (SELECT count(*) FROM u WHERE u.id <= t.a) AND EXISTS (SELECT FROM v WHERE v.id = t.a)'),
+('SELECT id, ARRAY(SELECT u.b FROM u WHERE u.id = t.a ORDER BY u.b) AS s FROM t'),
+('SELECT id, (SELECT u.b FROM u WHERE u.id = t.a ORDER BY u.b, u.a LIMIT 1) AS s FROM t'),
+('SELECT t.id, v.b, (SELECT count(u.b) FROM u WHERE u.id = t.a AND u.a = v.a) AS n FROM t JOIN v ON v.id = t.b'),
+('SELECT t.id, w.name FROM (SELECT id, (SELECT k.name FROM k WHERE k.id = t.a) AS name FROM t) w JOIN t ON t.id = w.id'),
+('SELECT id, coalesce((SELECT k.name FROM k WHERE k.id = t.a AND k.kind = 1), ''none'') AS name FROM t'),
+('SELECT id, CASE WHEN (SELECT k.name FROM k WHERE k.id = t.a) = ''a'' THEN 1 END AS one FROM t WHERE EXISTS (SELECT FROM u WHERE u.id = t.a)'),
+('SELECT t.id, x.n FROM t, LATERAL (SELECT count(*) AS n FROM u WHERE u.id = t.a) x'),
+('SELECT t.id, x.b FROM t LEFT JOIN LATERAL (SELECT u.b FROM u WHERE u.id = t.a) x ON true'),
+('SELECT t.id, x.b FROM t LEFT JOIN LATERAL (SELECT u.b + t.b AS b FROM u WHERE u.id = t.a) x ON x.b > 1'),
+('SELECT t.id, x.b FROM t LEFT JOIN LATERAL (SELECT u.b FROM u WHERE u.id = t.a ORDER BY u.b, u.a DESC LIMIT 1) x ON true'),
+('SELECT t.id, v.b, x.b AS xb FROM t JOIN v ON v.id = t.b CROSS JOIN LATERAL (SELECT u.b, u.a FROM u WHERE u.id = t.a ORDER BY u.a, u.b LIMIT 2) x WHERE x.a < v.a'),
+('SELECT t.id, v.b, x.n FROM t LEFT JOIN v ON v.id = t.b LEFT JOIN LATERAL (SELECT sum(u.b) AS n FROM u WHERE u.id = v.a) x ON true WHERE t.a > 1'),
+('SELECT id FROM t WHERE EXISTS (SELECT 1 FROM u WHERE u.id = t.a GROUP BY u.b HAVING count(*) > 1)'),
+('SELECT t.id, x.b FROM t, LATERAL (SELECT u.b FROM u LEFT JOIN v ON v.id = u.b AND v.a = t.b WHERE u.id = t.a) x');
 
 CREATE TABLE wrong (number int, changed text, rows bigint, query text);
 CREATE TABLE seen (number int, rows bigint);
@@ -170,10 +204,10 @@ DECLARE
 BEGIN
     FOR round IN 1..rounds LOOP
         FOR s IN SELECT * FROM shape WHERE shape.number = coalesce(chosen, shape.number) LOOP
-            TRUNCATE t, u, v;
-            PERFORM fill((random() * 10)::int, ARRAY[n]) FROM unnest(ARRAY['t', 'u', 'v']) n;
+            TRUNCATE t, u, v, k;
+            PERFORM fill((random() * 10)::int, ARRAY[n]) FROM unnest(ARRAY['t', 'u', 'v', 'k']) n;
             EXECUTE format('DROP TABLE IF EXISTS pg_temp.was; CREATE TEMP TABLE was AS %s', s.query);
-            names := ARRAY(SELECT n FROM unnest(ARRAY['t', 'u', 'v']) n WHERE random() < 0.6);
+            names := ARRAY(SELECT n FROM unnest(ARRAY['t', 'u', 'v', 'k']) n WHERE random() < 0.6);
             FOREACH name IN ARRAY names LOOP
                 PERFORM disturb(name);
             END LOOP;
