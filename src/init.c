@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "base/compat.h"
+#include "capture/capture.h"
 #include "guard/guard.h"
 #include "delta/delta.h"
 #include "layers/layers.h"
@@ -19,6 +20,7 @@ _PG_init(void)
 {
 	strata_runlog_init();
 	strata_guard_init();
+	strata_capture_init();
 	strata_delta_init();
 	strata_layers_init();
 }

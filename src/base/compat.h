@@ -82,6 +82,24 @@
 #define STRATA_FOREIGN_KEY_UNCHECKED " NOT VALID"
 #endif
 
+/* Of storage/lock.h and storage/lmgr.h, which the caller includes: whether this transaction holds just that lock; whether another one has ended. */
+#if PG_VERSION_NUM >= 170000
+#define strata_lock_held(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define strata_lock_held(tag, mode) LockHeldByMe(tag, mode)
+#endif
+#define strata_is_locked_by_me(relid, mode)              \
+	({                                                   \
+		LOCKTAG tag_;                                    \
+		SET_LOCKTAG_RELATION(tag_, MyDatabaseId, relid); \
+		strata_lock_held(&tag_, mode);                   \
+	})
+#if PG_VERSION_NUM >= 180000
+#define strata_try_wait_for_transaction(xid) ConditionalXactLockTableWait(xid, false)
+#else
+#define strata_try_wait_for_transaction(xid) ConditionalXactLockTableWait(xid)
+#endif
+
 /* 18 dropped this suffix for a prefix. */
 #if PG_VERSION_NUM >= 180000
 #define pg_attribute_noreturn() __attribute__((noreturn))

@@ -1,0 +1,152 @@
+/*
+ * capture_rows.c: the changed rows of a window as signed rows, consolidated.
+ *
+ * Rows are projected to the columns the consumer uses and grouped by image (base/signed.c, bounded by work_mem); what a row lost
+ * and gained again is nothing. Long values stay where they are, in the change tables, which we have locked.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "capture/capture_internal.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/partcache.h"
+
+typedef struct Reading
+{
+	int natts;        /* of the relation */
+	AttrNumber *from; /* per column: that of the change table, or 0 */
+	bool *used;
+	StrataSigned *rows;
+	Datum *values;
+	bool *nulls;
+	/* a partition's own rows among those of its table */
+	ExprState *is_ours;
+	EState *estate;
+	TupleTableSlot *slot;
+} Reading;
+
+static TupleDesc
+describe(Relation rel)
+{
+	TupleDesc from = RelationGetDescr(rel);
+	TupleDesc desc = CreateTemplateTupleDesc(from->natts);
+
+	for (int i = 0; i < from->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(from, i);
+
+		if (att->attisdropped)
+		{
+			TupleDescInitEntry(desc, i + 1, NameStr(att->attname), INT4OID, -1, 0);
+			continue;
+		}
+		TupleDescInitEntry(desc, i + 1, NameStr(att->attname), att->atttypid, att->atttypmod, 0);
+		TupleDescInitEntryCollation(desc, i + 1, att->attcollation);
+	}
+	return desc;
+}
+
+/* Which column of the change tables holds which of the relation. */
+static void
+map_columns(Reading *r, Oid relid, const StrataCaptureState *state)
+{
+	Relation segment;
+
+	r->from = palloc0(sizeof(AttrNumber) * Max(1, r->natts));
+	if (state->segments == NIL)
+		return;
+	segment = table_open(linitial_oid(state->segments), NoLock);
+	for (int i = CAPTURE_PREFIX; i < RelationGetNumberOfAttributes(segment); i++)
+	{
+		AttrNumber attnum = atoi(NameStr(TupleDescAttr(RelationGetDescr(segment), i)->attname) + 1);
+
+		if (relid != state->root)
+		{
+			char *name = get_attname(state->root, attnum, true);
+
+			attnum = name ? get_attnum(relid, name) : InvalidAttrNumber;
+		}
+		if (attnum > 0 && attnum <= r->natts)
+			r->from[attnum - 1] = i + 1;
+	}
+	table_close(segment, NoLock);
+}
+
+static bool
+is_ours(Reading *r, TupleTableSlot *slot)
+{
+	ExprContext *context = GetPerTupleExprContext(r->estate);
+	bool ours;
+
+	ExecClearTuple(r->slot);
+	for (int i = 0; i < r->natts; i++)
+	{
+		r->slot->tts_isnull[i] = r->from[i] == 0 || slot->tts_isnull[r->from[i] - 1];
+		r->slot->tts_values[i] = r->from[i] == 0 ? (Datum) 0 : slot->tts_values[r->from[i] - 1];
+	}
+	ExecStoreVirtualTuple(r->slot);
+	context->ecxt_scantuple = r->slot;
+	ours = ExecCheck(r->is_ours, context);
+	ResetExprContext(context);
+	return ours;
+}
+
+static void
+take_row(TupleTableSlot *slot, int64 step, void *arg)
+{
+	Reading *r = arg;
+
+	slot_getallattrs(slot);
+	if (r->is_ours && !is_ours(r, slot))
+		return;
+	for (int i = 0; i < r->natts; i++)
+	{
+		r->nulls[i] = !r->used[i] || slot->tts_isnull[r->from[i] - 1];
+		r->values[i] = r->nulls[i] ? (Datum) 0 : slot->tts_values[r->from[i] - 1];
+	}
+	strata_signed_put(r->rows, r->values, r->nulls, step < 0 ? -1 : 1);
+}
+
+StrataRowSet *
+strata_capture_rowset(const StrataCaptureChanges *changes, const char *name, const Bitmapset *used, Snapshot snapshot)
+{
+	const StrataCaptureState *state = changes->state;
+	Relation rel = table_open(changes->relid, AccessShareLock);
+	Reading r = {0};
+	bool all = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
+	StrataIdentity saved;
+	StrataRowSet *result;
+
+	if (!changes->known)
+		elog(ERROR, "the changes of %s are not known: %s", capture_label(changes->relid), changes->why);
+	r.natts = RelationGetNumberOfAttributes(rel);
+	r.values = palloc0(sizeof(Datum) * Max(1, r.natts));
+	r.nulls = palloc0(sizeof(bool) * Max(1, r.natts));
+	r.used = palloc0(sizeof(bool) * Max(1, r.natts));
+	map_columns(&r, changes->relid, state);
+	for (int i = 0; i < r.natts; i++)
+		r.used[i] = r.from[i] != 0 && (all || bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, used));
+	r.rows = strata_signed_start(name, describe(rel));
+	/* the key of its table may call functions */
+	strata_base_enter_owner(rel->rd_rel->relowner, NULL, &saved);
+	if (changes->relid != state->root)
+	{
+		r.estate = CreateExecutorState();
+		r.is_ours = ExecPrepareCheck(RelationGetPartitionQual(rel), r.estate);
+		r.slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
+	}
+	capture_scan(state, snapshot, take_row, &r);
+	strata_base_leave(&saved);
+	result = strata_signed_finish(r.rows);
+	if (r.slot)
+	{
+		ExecDropSingleTupleTableSlot(r.slot);
+		FreeExecutorState(r.estate);
+	}
+	table_close(rel, NoLock);
+	return result;
+}
