@@ -126,8 +126,9 @@ emit(Cut *cut, Level *level, bool last)
 	return part;
 }
 
+/* Columns that were appended are not among the entry's: the joins it is in count its columns. */
 static void
-read_part(RangeTblEntry *rte, const StrataPart *part)
+read_part(RangeTblEntry *rte, const StrataPart *part, int columns)
 {
 	ListCell *lc;
 	List *names = NIL;
@@ -137,7 +138,7 @@ read_part(RangeTblEntry *rte, const StrataPart *part)
 	rte->lateral = false;
 	rte->ctename = strata_part_name(part->number);
 	rte->coltypes = rte->coltypmods = rte->colcollations = NIL;
-	foreach (lc, incremental_visible(part->query))
+	foreach (lc, list_truncate(incremental_visible(part->query), columns))
 	{
 		TargetEntry *entry = lfirst(lc);
 
@@ -166,7 +167,7 @@ linear_of(Cut *cut, Level *level)
 
 		foreach (lc, query->targetList)
 			names = lappend(names, makeString(pstrdup(lfirst_node(TargetEntry, lc)->resname)));
-		read_part(linitial_node(RangeTblEntry, query->rtable), emit(cut, level, false));
+		read_part(linitial_node(RangeTblEntry, query->rtable), emit(cut, level, false), level->visible);
 		incremental_rename(query, names);
 	}
 	return query;
@@ -218,7 +219,7 @@ cut_children(Cut *cut, Query *query)
 		if (level->rule == STRATA_RULE_SIGNED || query->setOperations != NULL)
 			rte->subquery = linear_of(cut, level);
 		else
-			read_part(rte, emit(cut, level, false));
+			read_part(rte, emit(cut, level, false), level->visible);
 	}
 	query_tree_walker(query, sublink_walker, cut, QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_JOINALIASES);
 }
@@ -381,11 +382,12 @@ analyse_groups(Cut *cut, Query *query)
 
 	if (group_sublink((Node *) query->targetList, keys) || group_sublink(query->havingQual, keys))
 		return analyse(cut, incremental_split_grouping(query));
+	incremental_join_sublinks(query);
 	cut_children(cut, query);
 	aggregate_walker((Node *) query->targetList, &aggregates);
 	aggregate_walker(query->havingQual, &aggregates);
 	if (keys == NIL)
-		what = psprintf("aggregate: %s", name_list(query, aggregates));
+		what = aggregates == NIL ? "one row" : psprintf("aggregate: %s", name_list(query, aggregates));
 	else if (aggregates == NIL)
 		what = psprintf("distinct %s", name_list(query, keys));
 	else
@@ -439,6 +441,7 @@ analyse_windows(Cut *cut, Query *query)
 	char *refusal, *what;
 	Level *level;
 
+	incremental_join_sublinks(query);
 	cut_children(cut, query);
 	aggregate_walker((Node *) query->targetList, &functions);
 	what = psprintf("window: %s", name_list(query, functions));
@@ -465,6 +468,7 @@ analyse_distinct_on(Cut *cut, Query *query)
 	char *refusal;
 	Level *level;
 
+	incremental_join_sublinks(query);
 	cut_children(cut, query);
 	refusal = core_refusal(query);
 	if (refusal == NULL && checkExprHasSubLink((Node *) keys))
@@ -577,8 +581,10 @@ fuse(Query *query, Level *inner)
 static Level *
 analyse_linear(Cut *cut, Query *query)
 {
-	RangeTblEntry *rte = query->hasSubLinks ? NULL : incremental_only_subquery(query);
+	RangeTblEntry *rte;
 
+	incremental_join_sublinks(query);
+	rte = query->hasSubLinks ? NULL : incremental_only_subquery(query);
 	if (rte != NULL && incremental_is_closed(rte->subquery))
 	{
 		Level *inner;
@@ -591,7 +597,7 @@ analyse_linear(Cut *cut, Query *query)
 		if (inner->rule == STRATA_RULE_SIGNED)
 			rte->subquery = inner->query;
 		else
-			read_part(rte, emit(cut, inner, false));
+			read_part(rte, emit(cut, inner, false), inner->visible);
 	}
 	else
 		cut_children(cut, query);

@@ -41,6 +41,11 @@ extern List *incremental_row_expressions(Query *query, bool sublinks);
 extern Query *incremental_core(Query *query, List *expressions);
 extern bool incremental_groups(Query *query); /* GROUP BY, aggregates, HAVING */
 
+/* ---- sublinks.c ---- */
+
+/* Scalar subqueries of a level as members of FROM, where that gives the same. */
+extern void incremental_join_sublinks(Query *query);
+
 /* ---- split_sets.c ---- */
 
 /* Set operations by UNION ALL, grouping and filters. */

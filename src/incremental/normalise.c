@@ -348,6 +348,8 @@ expand_view(Normalise *n, RangeTblEntry *rte)
 	relation_close(view, NoLock);
 
 	incremental_rename(query, names);
+	/* columns that the view got later are not the entry's */
+	names = list_truncate(names, list_length(rte->eref->colnames));
 	rte->rtekind = RTE_SUBQUERY;
 	rte->subquery = query;
 	rte->relid = InvalidOid;
@@ -405,9 +407,11 @@ static void
 plain_sublink(SubLink *link)
 {
 	Query *query = (Query *) link->subselect;
-	bool one = query->limitOffset == NULL && query->limitCount != NULL && IsA(query->limitCount, Const) &&
-			   !((Const *) query->limitCount)->constisnull &&
-			   DatumGetInt64(((Const *) query->limitCount)->constvalue) > 0;
+	bool one;
+
+	query->limitCount = eval_const_expressions(NULL, query->limitCount);
+	one = query->limitOffset == NULL && query->limitCount != NULL && IsA(query->limitCount, Const) &&
+		  !((Const *) query->limitCount)->constisnull && DatumGetInt64(((Const *) query->limitCount)->constvalue) > 0;
 
 	if (link->subLinkType == EXISTS_SUBLINK && one)
 		query->limitCount = NULL;
@@ -491,6 +495,8 @@ normalise(Normalise *n, Query *query)
 	forget_others(query);
 	flatten_joins(query);
 	inline_ctes(n, query);
+	query->limitCount = eval_const_expressions(NULL, query->limitCount);
+	query->limitOffset = eval_const_expressions(NULL, query->limitOffset);
 	if (is_null_constant(query->limitCount))
 		query->limitCount = NULL;
 	if (is_null_constant(query->limitOffset))

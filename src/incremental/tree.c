@@ -106,6 +106,19 @@ say_aggregate(StringInfo out, Query *query, Aggref *aggregate)
 	appendStringInfoString(out, aggregate->aggfilter != NULL ? ") filtered" : ")");
 }
 
+/* Joins are no members to name. */
+static Bitmapset *
+members_of_from(Query *query)
+{
+	Bitmapset *members = incremental_members(query);
+	int index = -1;
+
+	while ((index = bms_next_member(members, index)) >= 0)
+		if (rt_fetch(index, query->rtable)->rtekind == RTE_JOIN)
+			members = bms_del_member(members, index);
+	return members;
+}
+
 static void
 say_variable(StringInfo out, Query *query, Var *var)
 {
@@ -118,8 +131,13 @@ say_variable(StringInfo out, Query *query, Var *var)
 	}
 	rte = rt_fetch(var->varno, query->rtable);
 	if (var->varattno == 0)
+	{
 		appendStringInfo(out, "%s.*", rte->eref->aliasname);
-	else if (rte->rtekind == RTE_RELATION)
+		return;
+	}
+	if (bms_num_members(members_of_from(query)) > 1)
+		appendStringInfo(out, "%s.", rte->eref->aliasname);
+	if (rte->rtekind == RTE_RELATION)
 		appendStringInfoString(out, get_attname(rte->relid, var->varattno, false));
 	else if (var->varattno > 0 && var->varattno <= list_length(rte->eref->colnames))
 		appendStringInfoString(out, strVal(list_nth(rte->eref->colnames, var->varattno - 1)));
@@ -160,7 +178,10 @@ say(StringInfo out, Query *query, Node *node)
 			say_aggregate(out, query, (Aggref *) node);
 			break;
 		case T_WindowFunc:
-			say_call(out, query, ((WindowFunc *) node)->winfnoid, ((WindowFunc *) node)->args);
+			if (((WindowFunc *) node)->winstar)
+				appendStringInfo(out, "%s(*)", get_func_name(((WindowFunc *) node)->winfnoid));
+			else
+				say_call(out, query, ((WindowFunc *) node)->winfnoid, ((WindowFunc *) node)->args);
 			break;
 		case T_FuncExpr:
 			if (((FuncExpr *) node)->funcformat != COERCE_EXPLICIT_CALL && ((FuncExpr *) node)->args != NIL)
@@ -200,7 +221,17 @@ say(StringInfo out, Query *query, Node *node)
 			appendStringInfoString(out, " in (...)");
 			break;
 		case T_SubLink:
-			appendStringInfoString(out, "a subquery");
+			switch (((SubLink *) node)->subLinkType)
+			{
+				case EXISTS_SUBLINK:
+					appendStringInfoString(out, "exists (subquery)");
+					break;
+				case ANY_SUBLINK:
+					appendStringInfoString(out, "in (subquery)");
+					break;
+				default:
+					appendStringInfoString(out, "a subquery");
+			}
 			break;
 		case T_CaseExpr:
 			appendStringInfoString(out, "case ... end");
@@ -316,6 +347,7 @@ typedef struct Tree
 	const StrataIncremental *plan;
 	List *lines;
 	Bitmapset *shown;
+	int depth; /* of sublinks */
 } Tree;
 
 static void
@@ -336,13 +368,69 @@ add_line(Tree *tree, int depth, const char *what, const char *why)
 	tree->lines = lappend(tree->lines, line.data);
 }
 
-static void show_query(Tree *tree, Query *query, int depth, bool own_line);
+static void show_part(Tree *tree, int number, int depth);
+static void show_rows(Tree *tree, Query *query, int depth);
+static void show_from(Tree *tree, Query *query, int depth);
+
+static bool
+show_sublink(Node *node, Tree *tree)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+	{
+		show_from(tree, (Query *) node, tree->depth);
+		return false;
+	}
+	return expression_tree_walker(node, show_sublink, tree);
+}
+
+/* What the members of FROM are, where they are more than relations. */
+static void
+show_from(Tree *tree, Query *query, int depth)
+{
+	ListCell *lc;
+
+	check_stack_depth();
+	foreach (lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+		int part = incremental_part_of(rte);
+
+		if (part > 0)
+			show_part(tree, part, depth);
+		else if (rte->rtekind == RTE_SUBQUERY)
+			show_rows(tree, rte->subquery, depth);
+	}
+	tree->depth = depth;
+	query_tree_walker(query, show_sublink, tree, QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_JOINALIASES);
+}
+
+/* The rows a level is over. One that only passes on what it reads is not worth a line. */
+static void
+show_rows(Tree *tree, Query *query, int depth)
+{
+	if (query->setOperations == NULL && query->jointree->quals == NULL && list_length(query->jointree->fromlist) == 1 &&
+		IsA(linitial(query->jointree->fromlist), RangeTblRef))
+	{
+		RangeTblEntry *rte = rt_fetch(linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex, query->rtable);
+
+		if (incremental_part_of(rte) > 0 || rte->rtekind == RTE_SUBQUERY)
+		{
+			show_from(tree, query, depth);
+			return;
+		}
+	}
+	add_line(tree, depth, incremental_describe_from(query), NULL);
+	show_from(tree, query, depth + 1);
+}
 
 static void
 show_part(Tree *tree, int number, int depth)
 {
 	StrataPart *part = list_nth(tree->plan->parts, number - 1);
 	char *name = part->last ? "" : psprintf("part %d: ", number);
+	Query *level = part->query;
 
 	if (bms_is_member(number, tree->shown))
 	{
@@ -352,73 +440,23 @@ show_part(Tree *tree, int number, int depth)
 	tree->shown = bms_add_member(tree->shown, number);
 	add_line(tree, depth, psprintf("%s%s", name, part->what),
 			 psprintf("%s: %s", incremental_rule_name(part->rule), part->reason));
-	show_query(tree, part->query, depth + 1, part->rule != STRATA_RULE_SIGNED && !tree->plan->whole);
-}
-
-static bool
-show_sublink(Node *node, Tree *tree)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Query))
+	if (tree->plan->whole)
+		return;
+	/* a linear part has said what it reads; levels fused into one part are told by its line */
+	if (part->rule == STRATA_RULE_SIGNED)
+		show_from(tree, level, depth + 1);
+	else
 	{
-		Query *query = (Query *) node;
-		ListCell *lc;
-
-		foreach (lc, query->rtable)
-		{
-			int part = incremental_part_of(lfirst(lc));
-
-			if (part > 0)
-				show_part(tree, part, list_length(tree->lines) > 0 ? 2 : 1);
-		}
-		return query_tree_walker(query, show_sublink, tree, QTW_IGNORE_JOINALIASES);
+		if (part->keys != NIL)
+			level = incremental_key_level(level);
+		show_rows(tree, level, depth + 1);
 	}
-	return expression_tree_walker(node, show_sublink, tree);
-}
-
-static void
-show_query(Tree *tree, Query *query, int depth, bool own_line)
-{
-	ListCell *lc;
-	Query *level = query;
-
-	check_stack_depth();
-	if (own_line)
-	{
-		/* levels fused into one part say themselves what they are; below them are the rows */
-		while (incremental_only_subquery(level) != NULL && !incremental_groups(level) && !level->hasWindowFuncs &&
-			   level->distinctClause == NIL && level->limitCount == NULL && level->limitOffset == NULL)
-			level = incremental_only_subquery(level)->subquery;
-		if (level->setOperations != NULL || list_length(level->jointree->fromlist) != 1 ||
-			!IsA(linitial(level->jointree->fromlist), RangeTblRef) || level->jointree->quals != NULL ||
-			incremental_part_of(
-				rt_fetch(linitial_node(RangeTblRef, level->jointree->fromlist)->rtindex, level->rtable)) == 0)
-		{
-			add_line(tree, depth, incremental_describe_from(level), NULL);
-			depth++;
-		}
-	}
-	foreach (lc, level->rtable)
-	{
-		RangeTblEntry *rte = lfirst(lc);
-		int part = incremental_part_of(rte);
-
-		if (part > 0)
-			show_part(tree, part, depth);
-		else if (rte->rtekind == RTE_SUBQUERY)
-		{
-			add_line(tree, depth, incremental_describe_from(rte->subquery), NULL);
-			show_query(tree, rte->subquery, depth + 1, false);
-		}
-	}
-	query_tree_walker(level, show_sublink, tree, QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_JOINALIASES);
 }
 
 List *
 incremental_tree(const StrataIncremental *plan)
 {
-	Tree tree = {plan, NIL, NULL};
+	Tree tree = {plan, NIL, NULL, 0};
 
 	show_part(&tree, list_length(plan->parts), 0);
 	return tree.lines;
