@@ -25,7 +25,10 @@ sub make_case
 {
 	my ($weights) = @_;
 	my ($tables, $made) = make_tables(2 + rnd(4));
-	my @steps = map { { t => 'setup', sql => $_ } } @$made;
+	# whatever it costs, or as it comes
+	my $cost = chance(65) ? 0 : chance(50) ? 1000 : undef;
+	my @steps = defined $cost ? map { { t => 'set', sql => "SET strata.incremental_full_cost = $cost", on => $_ } } undef, 'b' : ();
+	push @steps, map { { t => 'setup', sql => $_ } } @$made;
 	my @bases = map { { name => $_->{name}, cols => $_->{cols}, est => $_->{est}, key => $_->{key} } } @$tables;
 	my @models;
 
@@ -80,6 +83,7 @@ sub make_case
 	};
 	push @steps, round($tables, $refresh, $weights, \@models) for 1 .. 4 + rnd(6);
 	push @steps, { t => 'refresh', of => '*' };
+	push @steps, { t => 'plan', sql => "SELECT * FROM strata.explain_refresh('$_')" } for grep { $weights->{explain} && chance(20) } @names;
 	push @steps, { t => 'verify', sql => 'SELECT model, status, message FROM strata.verify()' } if chance(25);
 	if (@twins)
 	{

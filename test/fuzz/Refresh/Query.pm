@@ -13,7 +13,7 @@ use Refresh::Tables;
 our @EXPORT = qw(query typed_query reset_aliases);
 
 my $aliases = 0;
-my $most = 1500;    # rows a join may give, by guess
+my $most = 2500;    # rows a join may give, by guess
 
 sub reset_aliases { $aliases = 0; return }
 sub alias { return ($_[0] // 'a') . ++$aliases }
@@ -276,7 +276,8 @@ sub from_clause
 		}
 		my @on = map { "$_->[0] = $_->[1]" } pick(@pairs);
 		push @on, join ' = ', @{ pick(@pairs) } if chance(25);
-		$est /= 4 ** @on;
+		$est /= $on[0] =~ /\.id = \w+\.id$/ ? 10 + ($from->{est} < $other->{est} ? $from->{est} : $other->{est}) : 4;
+		$est /= 4 if @on > 1;
 		next if $est > $most;
 		my $how = pick('JOIN', 'JOIN', 'LEFT JOIN', 'LEFT JOIN', 'RIGHT JOIN', 'FULL JOIN');
 		push @on, condition(@$all) if $how ne 'FULL JOIN' && chance(20);
