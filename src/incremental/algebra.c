@@ -252,10 +252,10 @@ add_aggregate(AlgebraPlan *plan, AlgebraAggregate *aggregate)
 		refuse(plan, psprintf("%s cannot be merged", name));
 		return;
 	}
-	if (aggref->aggdistinct != NIL || aggref->aggorder != NIL)
+	/* an extremum is that of the distinct values, too */
+	if ((aggref->aggdistinct != NIL && !OidIsValid(beyond)) || aggref->aggorder != NIL)
 	{
-		refuse(plan,
-			   psprintf("%s with %s cannot be merged", name, aggref->aggdistinct != NIL ? "DISTINCT" : "ORDER BY"));
+		refuse(plan, psprintf("%s with %s cannot be merged", name, aggref->aggorder != NIL ? "ORDER BY" : "DISTINCT"));
 		return;
 	}
 	if (aggref->args != NIL)

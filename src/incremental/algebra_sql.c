@@ -124,6 +124,13 @@ removed_name(const AlgebraColumn *column)
 	return psprintf("%s_out", column->state.name);
 }
 
+/* Equal values are the same one: it can be told whether the extremum that left also came. */
+static bool
+may_stay(const AlgebraColumn *column)
+{
+	return column->role == ALGEBRA_EXTREMUM && column->exact;
+}
+
 static AlgebraColumn *
 find_column(const AlgebraPlan *plan, AlgebraRole role, const AlgebraArgument *argument)
 {
@@ -177,6 +184,7 @@ static char *
 doubt_of(const AlgebraColumn *column)
 {
 	char *name = column->state.name;
+	char *beyond, *out;
 
 	switch (column->role)
 	{
@@ -187,9 +195,14 @@ doubt_of(const AlgebraColumn *column)
 			return psprintf("length((%s)::text) > %d", added_of(column), SCALE_DIGITS * SCALE_LIMIT);
 		case ALGEBRA_EXTREMUM:
 			/* what left was not surpassed by what was, nor by what came */
-			return psprintf("(c.%s IS NOT NULL AND (s.%s %s c.%s) IS NOT TRUE AND (c.%s %s c.%s) IS NOT TRUE)",
-							removed_name(column), name, algebra_operator(column->beyond), removed_name(column), name,
-							algebra_operator(column->beyond), removed_name(column));
+			beyond = algebra_operator(column->beyond);
+			out = removed_name(column);
+			return psprintf("(c.%s IS NOT NULL AND (s.%s %s c.%s) IS NOT TRUE AND (c.%s %s c.%s) IS NOT TRUE%s)", out,
+							name, beyond, out, name, beyond, out,
+							!may_stay(column)
+								? ""
+								: psprintf(" AND NOT (c.%s_stays AND s.%s IS NOT NULL AND NOT c.%s %s s.%s)", name,
+										   name, out, beyond, name));
 		default:
 			return NULL;
 	}
@@ -340,34 +353,9 @@ strata_algebra_state(const StrataAlgebra *algebra, const char *rowset, bool null
 	return out.data;
 }
 
-/*
- * Most updates leave an extremum's column alone: rows that go and come with the same value are taken off against each other
- * first, or each would seem to take the extremum away. Only for types that tend to have few values in a group; grouping by
- * others costs more than it saves.
- */
-static bool
-taken_off(const AlgebraColumn *column)
-{
-	if (column->role != ALGEBRA_EXTREMUM || !column->exact)
-		return false;
-	switch (column->argument->type)
-	{
-		case BOOLOID:
-		case INT2OID:
-		case INT4OID:
-		case DATEOID:
-		case TEXTOID:
-		case VARCHAROID:
-		case BPCHAROID:
-			return true;
-		default:
-			return type_is_enum(column->argument->type);
-	}
-}
-
-/* The columns of the change from the signed rows. within: grouped by the values that are taken off, too, whose extrema follow. */
+/* The columns of the change from the signed rows. */
 static char *
-change_columns(const AlgebraPlan *plan, bool within)
+change_columns(const AlgebraPlan *plan)
 {
 	StringInfoData out;
 	ListCell *cell;
@@ -377,8 +365,6 @@ change_columns(const AlgebraPlan *plan, bool within)
 	{
 		AlgebraColumn *column = lfirst(cell);
 
-		if (within && taken_off(column))
-			continue;
 		appendStringInfo(&out, "%s%s", out.len == 0 ? "SELECT " : ",\n\t", change_of(column));
 		if (column->role != ALGEBRA_KEY)
 			appendStringInfo(&out, " AS %s", column->state.name);
@@ -389,9 +375,9 @@ change_columns(const AlgebraPlan *plan, bool within)
 	return out.data;
 }
 
-/* The same, from rows grouped so. */
+/* Something has changed in the group: opposite rows may have left nothing. */
 static char *
-outer_columns(const AlgebraPlan *plan)
+changed_condition(const AlgebraPlan *plan)
 {
 	StringInfoData out;
 	ListCell *cell;
@@ -400,45 +386,57 @@ outer_columns(const AlgebraPlan *plan)
 	foreach (cell, plan->columns)
 	{
 		AlgebraColumn *column = lfirst(cell);
-		char *name = column->state.name;
-		char *function = column->role == ALGEBRA_EXTREMUM ? algebra_function(column->aggregate) : NULL;
 
-		appendStringInfoString(&out, out.len == 0 ? "SELECT " : ",\n\t");
 		if (column->role == ALGEBRA_KEY)
-			appendStringInfoString(&out, name);
-		else if (taken_off(column))
-			appendStringInfo(&out, "%s(a%d) FILTER (WHERE n > 0) AS %s,\n\t%s(a%d) FILTER (WHERE n < 0) AS %s",
-							 function, column->argument->number, name, function, column->argument->number,
-							 removed_name(column));
-		else if (function != NULL)
-			appendStringInfo(&out, "%s(%s) AS %s,\n\t%s(%s) AS %s", function, name, name, function,
-							 removed_name(column), removed_name(column));
+			continue;
+		if (out.len > 0)
+			appendStringInfoString(&out, " OR ");
+		if (column->role == ALGEBRA_EXTREMUM)
+			appendStringInfo(&out, "%s IS NOT NULL OR %s IS NOT NULL", column->state.name, removed_name(column));
 		else
-			appendStringInfo(&out, "coalesce(sum(%s), 0)%s AS %s", name,
-							 column->state.type == INT8OID ? "::bigint" : "", name);
+			appendStringInfo(&out, "%s <> 0", column->state.name);
 	}
 	return out.data;
 }
 
-/* The arguments whose values are taken off. */
-static List *
-taken_off_values(const AlgebraPlan *plan)
+/*
+ * Most updates leave an extremum's column alone: the value of a row that went comes again. Where the extremes of what came and of
+ * what left are the same, the rows that have it are counted; the extremum stays if not more of them left than came.
+ */
+static char *
+change_with_stays(const AlgebraPlan *plan, const char *core)
 {
-	List *names = NIL;
+	StringInfoData columns, stays, where;
+	char *by = plan->nkeys > 0 ? psprintf("\nGROUP BY %s", key_names(plan, "change.", "%s")) : "";
 	ListCell *cell;
 
+	initStringInfo(&columns);
+	initStringInfo(&stays);
+	initStringInfo(&where);
+	appendStringInfoString(&stays, plan->nkeys > 0 ? key_names(plan, "change.", "%s") : "");
 	foreach (cell, plan->columns)
 	{
 		AlgebraColumn *column = lfirst(cell);
-		char *name;
+		char *name = column->state.name;
+		char *same;
 
-		if (!taken_off(column))
+		if (!may_stay(column))
 			continue;
-		name = psprintf("a%d", column->argument->number);
-		if (!strata_base_list_has(names, name))
-			names = lappend(names, name);
+		same = psprintf("change.%s %s change.%s AND core.a%d %s change.%s", name,
+						strata_base_equality(column->state.type), removed_name(column), column->argument->number,
+						strata_base_equality(column->state.type), removed_name(column));
+		appendStringInfo(&columns, ", coalesce(stays.%s_stays, false) AS %s_stays", name, name);
+		appendStringInfo(&stays, "%scoalesce(sum(" STRATA_SIGN ") FILTER (WHERE %s), -1) >= 0 AS %s_stays",
+						 stays.len == 0 ? "" : ",\n\t", same, name);
+		appendStringInfo(&where, "%s%s", where.len == 0 ? "" : "\n\tOR ", same);
 	}
-	return names;
+	/* keys that hold a NULL find nothing, which is always safe */
+	return psprintf("WITH core AS MATERIALIZED (\n%s\n), change AS (\n%s\nFROM core%s\n), stays AS (\nSELECT %s\n"
+					"FROM change JOIN core ON %s\nWHERE %s%s\n)\nSELECT change.*%s\nFROM change LEFT JOIN stays ON %s",
+					core, change_columns(plan),
+					plan->nkeys > 0 ? psprintf("\nGROUP BY %s", key_names(plan, "", "%s")) : "", stays.data,
+					match_condition(plan, "core", "change", 0), where.data, by, columns.data,
+					match_condition(plan, "stays", "change", 0));
 }
 
 char *
@@ -446,41 +444,18 @@ strata_algebra_change(const StrataAlgebra *algebra, const List *changed)
 {
 	AlgebraPlan *plan = plan_of(algebra);
 	Query *change = strata_incremental_change(copyObject(algebra->core), changed);
-	char *by = key_names(plan, "", plan->nkeys > 0 ? "\nGROUP BY %s" : "");
-	List *taken = taken_off_values(plan);
-	StringInfoData something;
 	ListCell *cell;
-	char *rows;
+	char *core;
 
 	if (change == NULL)
 		return NULL;
-	initStringInfo(&something);
+	core = strata_incremental_deparse(change);
 	foreach (cell, plan->columns)
-	{
-		AlgebraColumn *column = lfirst(cell);
-
-		if (column->role == ALGEBRA_KEY)
-			continue;
-		if (something.len > 0)
-			appendStringInfoString(&something, " OR ");
-		if (column->role == ALGEBRA_EXTREMUM)
-			appendStringInfo(&something, "%s IS NOT NULL OR %s IS NOT NULL", column->state.name, removed_name(column));
-		else
-			appendStringInfo(&something, "%s <> 0", column->state.name);
-	}
-	rows = psprintf("FROM (%s) AS core", strata_incremental_deparse(change));
-	if (taken == NIL)
-		rows = psprintf("%s\n%s%s", change_columns(plan, false), rows, by);
-	else
-	{
-		char *values = strata_base_join(taken, ", ");
-
-		rows = psprintf("%s\nFROM (\n%s, %s\n%s\nGROUP BY %s%s\n) AS rows%s", outer_columns(plan),
-						change_columns(plan, true), values, rows, key_names(plan, "", plan->nkeys > 0 ? "%s, " : ""),
-						values, by);
-	}
-	/* a group for which opposite rows left nothing is as it was */
-	return psprintf("SELECT * FROM (\n%s\n) AS change\nWHERE %s", rows, something.data);
+		if (may_stay(lfirst(cell)))
+			return psprintf("%s\nWHERE %s", change_with_stays(plan, core), changed_condition(plan));
+	return psprintf("SELECT * FROM (\n%s\nFROM (%s) AS core%s\n) AS change\nWHERE %s", change_columns(plan), core,
+					plan->nkeys > 0 ? psprintf("\nGROUP BY %s", key_names(plan, "", "%s")) : "",
+					changed_condition(plan));
 }
 
 char *
