@@ -448,7 +448,8 @@ strata_incremental_change(Query *query, const List *changed)
 {
 	LinearContext context = {changed, 0};
 
-	return strata_linear_change(&context, query);
+	query = strata_linear_change(&context, query);
+	return query == NULL ? NULL : strata_linear_make_rows(query);
 }
 
 char *

@@ -17,6 +17,7 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/typcache.h"
 
 static RangeTblEntry *
 entry(RTEKind kind, const char *alias, List *columns)
@@ -428,4 +429,57 @@ strata_linear_replace(List *list, int index, void *item)
 
 	lfirst(list_nth_cell(result, index)) = item;
 	return result;
+}
+
+/* ---- whole rows ----------------------------------------------------------------------------------------- */
+
+/* path: the queries around, innermost first */
+static Node *
+rows_mutator(Node *node, List **path)
+{
+	Var *var = (Var *) node;
+	RangeTblEntry *rte;
+	TupleDesc desc;
+	RowExpr *row;
+
+	if (node == NULL)
+		return NULL;
+	if (IsA(node, Query))
+	{
+		Query *query;
+
+		*path = lcons(node, *path);
+		query = query_tree_mutator((Query *) node, rows_mutator, path, QTW_IGNORE_JOINALIASES);
+		*path = list_delete_first(*path);
+		return (Node *) query;
+	}
+	if (!IsA(node, Var) || var->varattno != 0 || var->vartype == RECORDOID || var->varlevelsup >= list_length(*path))
+		return expression_tree_mutator(node, rows_mutator, path);
+	rte = rt_fetch(var->varno, ((Query *) list_nth(*path, var->varlevelsup))->rtable);
+	if (rte->rtekind != RTE_CTE && rte->rtekind != RTE_SUBQUERY)
+		return copyObject(node);
+	desc = lookup_rowtype_tupdesc(var->vartype, -1);
+	row = makeNode(RowExpr);
+	row->row_typeid = var->vartype;
+	row->row_format = COERCE_EXPLICIT_CAST;
+	row->location = -1;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		row->args =
+			lappend(row->args, att->attisdropped ? (Node *) makeNullConst(INT4OID, -1, InvalidOid)
+												 : (Node *) makeVar(var->varno, i + 1, att->atttypid, att->atttypmod,
+																	att->attcollation, var->varlevelsup));
+	}
+	ReleaseTupleDesc(desc);
+	return (Node *) row;
+}
+
+Query *
+strata_linear_make_rows(Query *query)
+{
+	List *path = NIL;
+
+	return (Query *) rows_mutator((Node *) query, &path);
 }

@@ -292,14 +292,14 @@ finish_entry(Frame *frame, const Query *old, RangeTblEntry *rte)
 		rte->values_lists = (List *) translate(frame, old, (Node *) rte->values_lists);
 }
 
-/* Conditions of a LATERAL subquery that look beside it become conditions here. */
+/* Conditions of a subquery that look beside or outside it become conditions here. */
 static void
 pull_conditions(Frame *frame, RangeTblEntry *rte, int number)
 {
 	Query *body = rte->subquery;
 	List *outer;
 
-	if (!rte->lateral || !contain_vars_of_level((Node *) body, 1) || !strata_linear_decorrelate(&body, number, &outer))
+	if (!strata_linear_looks_outside((Node *) body) || !strata_linear_decorrelate(&body, number, &outer))
 		return;
 	*rte = *strata_linear_subquery(body, rte->eref->aliasname, false);
 	frame->quals = list_concat(frame->quals, outer);

@@ -363,7 +363,7 @@ columns_walker(Node *node, char **reason)
 		return *reason != NULL;
 	if (IsA(node, Query))
 	{
-		*reason = strata_linear_refuse_columns((Query *) node);
+		*reason = strata_linear_refuse_columns((Query *) node, false);
 		return *reason != NULL || query_tree_walker((Query *) node, columns_walker, reason, QTW_IGNORE_JOINALIASES);
 	}
 	return expression_tree_walker(node, columns_walker, reason);

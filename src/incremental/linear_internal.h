@@ -48,6 +48,9 @@ extern List *strata_linear_plain_targets(const List *targets); /* copy, without 
 extern List *strata_linear_group(List *targets, int first, int last);
 extern List *strata_linear_replace(List *list, int index, void *item);
 
+/* Whole rows of relations, where a row set or subquery has come in their place, put together from its columns. */
+extern Query *strata_linear_make_rows(Query *query);
+
 /* ---- linear_canon.c: canonical form ---- */
 extern bool strata_linear_is_outer(const Query *query);
 extern JoinExpr *strata_linear_outer_join(const Query *query);
@@ -63,6 +66,7 @@ extern List *strata_linear_conjuncts(Node *quals);
 
 /* ---- linear_sublinks.c: subqueries in conditions ---- */
 extern bool strata_linear_decorrelate(Query **body, int number, List **quals);
+extern bool strata_linear_looks_outside(Node *node);
 extern Node *strata_linear_as_exists(SubLink *link);
 /* A conjunct that is a sublink, as a match: its rows (side 2 of the match), conditions; false when it cannot be one. */
 extern bool strata_linear_semi(Node *conjunct, bool *anti, RangeTblEntry **rows, List **quals);
@@ -87,7 +91,7 @@ extern Node *strata_linear_before(LinearContext *context, Node *node, List **cte
 
 /* ---- linear_refusal.c ---- */
 extern char *strata_linear_refuse(Query *query);
-extern char *strata_linear_refuse_columns(const Query *query);
+extern char *strata_linear_refuse_columns(const Query *query, bool rows);
 
 /* ---- linear.c ---- */
 extern Query *strata_linear_term(Query *level, RangeTblEntry **replaced, Node *sign);

@@ -29,7 +29,9 @@ refuse_relation(const RangeTblEntry *rte)
 	if (!HeapTupleIsValid(tuple))
 		return psprintf("relation %u does not exist", rte->relid);
 	form = (Form_pg_class) GETSTRUCT(tuple);
-	if (form->relrowsecurity)
+	if (get_attnum(rte->relid, STRATA_SIGN) != InvalidAttrNumber)
+		reason = psprintf("a column of %s is called " STRATA_SIGN, NameStr(form->relname));
+	else if (form->relrowsecurity)
 		reason = psprintf("row-level security of %s", NameStr(form->relname));
 	else if (form->relkind == RELKIND_VIEW)
 		reason = psprintf("%s is a view", NameStr(form->relname));
@@ -40,6 +42,7 @@ refuse_relation(const RangeTblEntry *rte)
 typedef struct Columns
 {
 	const Query *query;
+	bool rows; /* whole rows of relations are put together again */
 	int sublevels;
 	char *reason;
 } Columns;
@@ -60,7 +63,7 @@ columns_walker(Node *node, Columns *c)
 		rte = rt_fetch(var->varno, c->query->rtable);
 		if (var->varattno < 0)
 			c->reason = psprintf("a system column of %s", rte->eref->aliasname);
-		else if (rte->rtekind == RTE_RELATION || rte->rtekind == RTE_SUBQUERY || rte->rtekind == RTE_JOIN)
+		else if ((rte->rtekind == RTE_RELATION && !c->rows) || rte->rtekind == RTE_SUBQUERY || rte->rtekind == RTE_JOIN)
 			c->reason = psprintf("a whole row of %s", rte->eref->aliasname);
 		return c->reason != NULL;
 	}
@@ -77,9 +80,9 @@ columns_walker(Node *node, Columns *c)
 }
 
 char *
-strata_linear_refuse_columns(const Query *query)
+strata_linear_refuse_columns(const Query *query, bool rows)
 {
-	Columns c = {query, 0, NULL};
+	Columns c = {query, rows, 0, NULL};
 
 	(void) query_tree_walker((Query *) query, columns_walker, &c, QTW_IGNORE_JOINALIASES);
 	return c.reason;
@@ -206,7 +209,7 @@ strata_linear_refuse(Query *query)
 		return reason;
 	if (query->setOperations != NULL)
 		return refuse_union(query, query->setOperations);
-	if ((reason = strata_linear_refuse_columns(query)) != NULL)
+	if ((reason = strata_linear_refuse_columns(query, true)) != NULL)
 		return reason;
 	return refuse_level(strata_linear_is_outer(query) ? query : strata_linear_canonical(query));
 }
@@ -214,7 +217,16 @@ strata_linear_refuse(Query *query)
 char *
 strata_incremental_linear_refusal(Query *query)
 {
+	ListCell *cell;
+
 	if (contain_volatile_functions((Node *) query))
 		return "a volatile function";
+	foreach (cell, query->targetList)
+	{
+		TargetEntry *target = lfirst_node(TargetEntry, cell);
+
+		if (target->resname != NULL && strcmp(target->resname, STRATA_SIGN) == 0)
+			return "a column is called " STRATA_SIGN;
+	}
 	return strata_linear_refuse(query);
 }

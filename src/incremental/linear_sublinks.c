@@ -223,6 +223,17 @@ correlation_mutator(Node *node, Correlation *c)
 	return expression_tree_mutator(node, correlation_mutator, c);
 }
 
+/* Does it read anything of the queries around it? */
+bool
+strata_linear_looks_outside(Node *node)
+{
+	/* deeper than that nobody nests; if so, the condition stays where it is */
+	for (int level = 1; level <= 8; level++)
+		if (contain_vars_of_level(node, level))
+			return true;
+	return false;
+}
+
 /*
  * The body (changed in place) without the conditions that look at the level, and these, as conditions of the level whose entry
  * number is the body.
@@ -242,7 +253,7 @@ strata_linear_decorrelate(Query **body, int number, List **quals)
 	{
 		Node *qual = lfirst(cell);
 
-		if (contain_vars_of_level(qual, 1))
+		if (strata_linear_looks_outside(qual))
 			outer = lappend(outer, qual);
 		else
 			inner = lappend(inner, qual);
@@ -258,6 +269,40 @@ strata_linear_decorrelate(Query **body, int number, List **quals)
 		strata_linear_add_target(&query->targetList, strata_linear_int(1), "one");
 	*body = strata_linear_query(query->rtable, inner, query->targetList);
 	return true;
+}
+
+/*
+ * EXISTS among the body's conditions that look beyond the body: whether there are rows is the same with them in FROM, and there
+ * their conditions can be had apart.
+ */
+static void
+join_inner_exists(Query *body)
+{
+	List *quals = NIL;
+	ListCell *cell;
+
+	body->jointree->quals = strata_linear_rewrite_conjuncts(body->jointree->quals);
+	foreach (cell, strata_linear_conjuncts(body->jointree->quals))
+	{
+		SubLink *link = lfirst(cell);
+		RangeTblRef *ref;
+		Query *inner;
+
+		if (!IsA(link, SubLink) || link->subLinkType != EXISTS_SUBLINK ||
+			!is_plain_body(inner = castNode(Query, link->subselect)) || !contain_vars_of_level((Node *) inner, 2))
+		{
+			quals = lappend(quals, link);
+			continue;
+		}
+		inner->sortClause = inner->distinctClause = NIL;
+		inner->targetList = list_make1(makeTargetEntry((Expr *) strata_linear_int(1), 1, pstrdup("one"), false));
+		join_inner_exists(inner);
+		body->rtable = lappend(body->rtable, strata_linear_subquery(inner, "matched", true));
+		ref = makeNode(RangeTblRef);
+		ref->rtindex = list_length(body->rtable);
+		body->jointree->fromlist = lappend(body->jointree->fromlist, ref);
+	}
+	body->jointree->quals = quals == NIL ? NULL : (Node *) makeBoolExpr(AND_EXPR, quals, -1);
 }
 
 /*
@@ -280,6 +325,7 @@ strata_linear_semi(Node *conjunct, bool *anti, RangeTblEntry **rows, List **qual
 	{
 		body->targetList = NIL;
 		body->sortClause = body->distinctClause = NIL;
+		join_inner_exists(body);
 		if (!strata_linear_decorrelate(&body, 2, quals))
 			return false;
 	}
