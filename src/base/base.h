@@ -115,6 +115,8 @@ extern bool strata_rowset_next(StrataRowSet *set, TupleTableSlot *slot); /* fals
  * Two statements with the same snapshot see the same state of everything others do.
  */
 extern uint64 strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets);
+/* Rows of a row set, joined to their table by ctid. */
+extern uint64 strata_base_run_by_address(const char *sql, Snapshot snapshot, List *rowsets);
 extern StrataRows *strata_base_run_query(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets);
 extern uint64 strata_base_run_into(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets,
 								   DestReceiver *dest);

@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -312,6 +313,26 @@ strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List
 		elog(ERROR, "statement failed: %s: %s", SPI_result_code_string(code), sql);
 	processed = SPI_processed;
 	finish();
+	return processed;
+}
+
+/*
+ * Their pages were read a moment ago. The planner does not know, and would rather read the whole table than one page a row; nor are the
+ * costs it expects any that compiling expressions would lower.
+ */
+uint64
+strata_base_run_by_address(const char *sql, Snapshot snapshot, List *rowsets)
+{
+	int level = NewGUCNestLevel();
+	uint64 processed;
+
+	strata_base_pin("enable_hashjoin", "off");
+	strata_base_pin("enable_mergejoin", "off");
+	strata_base_pin("enable_nestloop", "on");
+	strata_base_pin("enable_tidscan", "on");
+	strata_base_pin("jit", "off");
+	processed = strata_base_run(sql, NULL, snapshot, rowsets);
+	AtEOXact_GUC(true, level);
 	return processed;
 }
 

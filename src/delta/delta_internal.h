@@ -65,11 +65,28 @@ extern char *delta_match_query(const DeltaMatch *match, const char *select, cons
 extern bool delta_match_is_image(const DeltaMatch *match, TupleDesc desc);
 extern List *delta_index_columns(const StrataDeltaTarget *target);
 
-/* delta_write, with the errors of a broken key in the model's words, and a key that no index enforces looked at. */
-extern void delta_write_checked(DeltaWork *work, StrataRowSet *deletes, StrataRowSet *updates, const Bitmapset *changed,
-								StrataRowSet *inserts);
 /* strata_ctid, strata_table, and the target's columns as they stand in a query's row from first (counted from 0) on. */
 extern TupleDesc delta_rowset_desc(const StrataDeltaTarget *target, TupleDesc query, int first, bool with_columns);
+
+/* Rows that go and rows that come, and what is to be written for them. */
+typedef struct DeltaPair
+{
+	DeltaWork *work;
+	TupleDesc desc;        /* the target's columns, as the query or the change has them */
+	StrataRowSet *removed; /* strata_ctid, strata_table, the columns */
+	StrataRowSet *added;   /* the columns, strata_sign; rows with a sign below 0 do not count */
+	int64 comes;           /* rows in added, with copies */
+	StrataRowSet *deletes;
+	StrataRowSet *updates;
+	StrataRowSet *inserts;
+	Bitmapset *changed; /* attribute numbers of the columns that updates change */
+	MemoryContext context;
+} DeltaPair;
+
+extern void delta_pair(DeltaPair *pair);
+/* delta_write, with the errors of a broken key in the model's words, and a key that no index enforces looked at. */
+extern void delta_pair_write(DeltaPair *pair);
+extern void delta_pair_free(DeltaPair *pair); /* what delta_pair made, and removed */
 
 extern char *delta_prefixed(const List *columns, const char *prefix);
 /* (a, b) = (1, x) for a message; the target's columns stand from attribute first (counted from 0) on. */

@@ -87,13 +87,13 @@ write_state(const char *label, const List *columns, const Merge *m, Snapshot sna
 	List *state = list_copy_tail(columns, m->nkeys);
 
 	if (m->deletes->count > 0)
-		strata_base_run(psprintf("DELETE FROM %s AS t USING delta_delete AS d WHERE t.ctid = d.strata_ctid", label),
-						NULL, snapshot, list_make1(m->deletes));
+		strata_base_run_by_address(
+			psprintf("DELETE FROM %s AS t USING delta_delete AS d WHERE t.ctid = d.strata_ctid", label), snapshot, list_make1(m->deletes));
 	if (m->updates->count > 0)
-		strata_base_run(
+		strata_base_run_by_address(
 			psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM delta_update AS d WHERE t.ctid = d.strata_ctid", label,
 					 strata_base_join_quoted(state, ", "), delta_prefixed(state, "d")),
-			NULL, snapshot, list_make1(m->updates));
+			snapshot, list_make1(m->updates));
 	if (m->inserts->count > 0)
 		strata_base_run(
 			psprintf("INSERT INTO %s (%s) SELECT * FROM delta_insert", label, strata_base_join_quoted(columns, ", ")),

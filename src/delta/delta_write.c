@@ -217,7 +217,7 @@ require_written(const StrataDeltaTarget *t, uint64 written, uint64 planned)
 static void
 write_rows(DeltaWork *work, const char *sql, StrataRowSet *rows)
 {
-	require_written(work->target, strata_base_run(sql, NULL, work->snapshot, list_make1(rows)), rows->count);
+	require_written(work->target, strata_base_run_by_address(sql, work->snapshot, list_make1(rows)), rows->count);
 }
 
 static void
