@@ -4,7 +4,7 @@
  */
 #include "postgres.h"
 
-#include "base/compat.h"
+#include "base/base.h"
 #include "capture/capture.h"
 #include "guard/guard.h"
 #include "delta/delta.h"
@@ -18,6 +18,7 @@ extern PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	strata_base_init();
 	strata_runlog_init();
 	strata_guard_init();
 	strata_capture_init();

@@ -95,12 +95,19 @@ extern List *strata_rows_texts(const StrataRows *rows, uint64 row,
 							   int column); /* text[]/name[] as List of char *; NIL if null */
 
 /* A named row set a statement can read like a table: a tuplestore known to the planner with its row count. */
+typedef struct StrataRowSetColumn
+{
+	float null_share;
+	float distinct;
+} StrataRowSetColumn;
+
 typedef struct StrataRowSet
 {
 	char *name;
 	TupleDesc desc;
 	Tuplestorestate *store;
 	uint64 count;
+	StrataRowSetColumn *stats; /* NULL until the planner asks (rowset_stats.c); rows put later change nothing */
 } StrataRowSet;
 
 extern StrataRowSet *strata_rowset_create(const char *name, TupleDesc desc);
@@ -242,5 +249,7 @@ extern Jsonb *strata_options_finish(StrataOptions *o);
 
 /* text[] argument to List of char *; refuses NULL elements. */
 extern List *strata_base_texts(Datum array, const char *argument);
+
+extern void strata_base_init(void);
 
 #endif /* STRATA_BASE_H */

@@ -9,7 +9,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
-#include "base/base.h"
+#include "base/base_internal.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "executor/spi.h"
@@ -295,15 +295,12 @@ strata_base_keeper_query(const char *sql, const StrataArgs *args)
 	return keeper_execute(sql, args, true, NULL);
 }
 
-uint64
-strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets)
+static uint64
+run_statement(const char *sql, const StrataArgs *args, Snapshot snapshot)
 {
 	SPIPlanPtr plan;
-	uint64 processed;
 	int code;
 
-	connect();
-	register_rowsets(rowsets);
 	plan = SPI_prepare(sql, args ? args->n : 0, args ? (Oid *) args->types : NULL);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare: %s", sql);
@@ -311,7 +308,27 @@ strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List
 								InvalidSnapshot, false, true, 0);
 	if (code < 0)
 		elog(ERROR, "statement failed: %s: %s", SPI_result_code_string(code), sql);
-	processed = SPI_processed;
+	return SPI_processed;
+}
+
+uint64
+strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets)
+{
+	List *before;
+	volatile uint64 processed = 0;
+
+	connect();
+	register_rowsets(rowsets);
+	before = strata_rowset_show(rowsets);
+	PG_TRY();
+	{
+		processed = run_statement(sql, args, snapshot);
+	}
+	PG_FINALLY();
+	{
+		strata_rowset_show(before);
+	}
+	PG_END_TRY();
 	finish();
 	return processed;
 }
@@ -354,6 +371,24 @@ make_params(const StrataArgs *args)
 	return params;
 }
 
+static int
+execute_shown(const char *sql, const SPIExecuteOptions *options, List *rowsets)
+{
+	List *before = strata_rowset_show(rowsets);
+	volatile int code = 0;
+
+	PG_TRY();
+	{
+		code = SPI_execute_extended(sql, options);
+	}
+	PG_FINALLY();
+	{
+		strata_rowset_show(before);
+	}
+	PG_END_TRY();
+	return code;
+}
+
 /* A SELECT under the snapshot; dest NULL keeps the rows. Parallel plans are allowed. */
 static StrataRows *
 run_select(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets, DestReceiver *dest,
@@ -372,7 +407,7 @@ run_select(const char *sql, const StrataArgs *args, Snapshot snapshot, List *row
 	options.params = make_params(args);
 	options.read_only = true;
 	options.dest = dest;
-	code = SPI_execute_extended(sql, &options);
+	code = execute_shown(sql, &options, rowsets);
 	if (code < 0)
 		elog(ERROR, "statement failed: %s: %s", SPI_result_code_string(code), sql);
 	if (processed)

@@ -78,8 +78,7 @@ delta_pair_free(DeltaPair *p)
 }
 
 static void
-note_changed(Pairing *g, const Datum *new_values, const bool *new_nulls, const Datum *old_values,
-			 const bool *old_nulls)
+note_changed(Pairing *g, const Datum *new_values, const bool *new_nulls, const Datum *old_values, const bool *old_nulls)
 {
 	for (int i = 0; i < g->n; i++)
 	{
@@ -155,8 +154,8 @@ key_hash(const KeyColumn *columns, int n, const Datum *values, const bool *nulls
 		const KeyColumn *c = &columns[i];
 
 		if (!nulls[c->position] && OidIsValid(c->type->hash_proc))
-			hash = hash_combine(hash, DatumGetUInt32(FunctionCall1Coll(&c->type->hash_proc_finfo, c->collation,
-																	   values[c->position])));
+			hash = hash_combine(
+				hash, DatumGetUInt32(FunctionCall1Coll(&c->type->hash_proc_finfo, c->collation, values[c->position])));
 		else
 			hash = hash_combine(hash, nulls[c->position]);
 	}
@@ -218,9 +217,8 @@ pair_here(Pairing *g, const List *by)
 		old = MemoryContextSwitchTo(g->row);
 		hash = key_hash(columns, nby, slot->tts_values, slot->tts_isnull);
 		i = buckets[hash & (n_buckets - 1)];
-		while (i >= 0 &&
-			   (gone[i].hash != hash || !same_key(columns, nby, gone[i].values + 2, gone[i].nulls + 2,
-												  slot->tts_values, slot->tts_isnull)))
+		while (i >= 0 && (gone[i].hash != hash || !same_key(columns, nby, gone[i].values + 2, gone[i].nulls + 2,
+															slot->tts_values, slot->tts_isnull)))
 			i = gone[i].next;
 		if (i >= 0 && gone[i].replaced)
 			note_twice(g, slot->tts_values, slot->tts_isnull);
@@ -301,13 +299,12 @@ pair_by_join(Pairing *g, const List *by)
 	g->pub.rShutdown = end_nothing;
 	g->pub.rDestroy = end_nothing;
 	g->pub.mydest = DestTuplestore;
-	strata_base_run_into(
-		psprintf("SELECT o.strata_ctid, o.strata_table, n.strata_sign, %s, %s\n"
-				 "  FROM (SELECT * FROM %s AS q (%s, strata_sign) WHERE strata_sign > 0) AS n\n"
-				 "  FULL JOIN delta_removed AS o ON %s",
-				 delta_prefixed(t->columns, "n"), delta_prefixed(t->columns, "o"), quote_identifier(p->added->name),
-				 strata_base_join_quoted(t->columns, ", "), on.data),
-		NULL, p->work->snapshot, list_make2(p->added, p->removed), (DestReceiver *) g);
+	strata_base_run_into(psprintf("SELECT o.strata_ctid, o.strata_table, n.strata_sign, %s, %s\n"
+								  "  FROM (SELECT * FROM %s AS q (%s, strata_sign) WHERE strata_sign > 0) AS n\n"
+								  "  FULL JOIN delta_removed AS o ON %s",
+								  delta_prefixed(t->columns, "n"), delta_prefixed(t->columns, "o"),
+								  quote_identifier(p->added->name), strata_base_join_quoted(t->columns, ", "), on.data),
+						 NULL, p->work->snapshot, list_make2(p->added, p->removed), (DestReceiver *) g);
 	return !g->twice && p->updates->count + p->inserts->count == p->comes &&
 		   p->updates->count + p->deletes->count == p->removed->count;
 }

@@ -88,7 +88,8 @@ write_state(const char *label, const List *columns, const Merge *m, Snapshot sna
 
 	if (m->deletes->count > 0)
 		strata_base_run_by_address(
-			psprintf("DELETE FROM %s AS t USING delta_delete AS d WHERE t.ctid = d.strata_ctid", label), snapshot, list_make1(m->deletes));
+			psprintf("DELETE FROM %s AS t USING delta_delete AS d WHERE t.ctid = d.strata_ctid", label), snapshot,
+			list_make1(m->deletes));
 	if (m->updates->count > 0)
 		strata_base_run_by_address(
 			psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM delta_update AS d WHERE t.ctid = d.strata_ctid", label,
