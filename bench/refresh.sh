@@ -4,6 +4,7 @@
 # hand (refresh/*.algebra.sql, refresh/*.keys.sql) which are given the signed changes; pg_strata; pg_ivm, where the server has it.
 #
 #   BENCH_ROWS=1000000 (5000000: the large table)      ROUNDS=3   BENCH_LOG=FILE keeps what was measured
+#   BENCH_CPU=1   time that the session was on a CPU, without parallel workers (Linux): on a machine that has other work
 #   QUERIES="by_customer by_region_category by_day by_region_dimension"    SHARES="0.0001 0.001 0.01 0.1"
 #
 # All sides see the same changes of one round, in turns whose order changes from round to round; a figure is the median over the
@@ -35,7 +36,18 @@ key_of() { case $1 in by_customer) echo customer ;; by_day) echo day ;; *) echo 
 columns_of() { case $1 in by_day) echo "day, n, s, lowest, highest" ;; *) echo "$(key_of "$1"), n, s" ;; esac; }
 
 # a side's statements, in a round
-timed() { printf '\\echo @ %s\n\\timing on\n' "$1"; cat; printf '\\timing off\n'; }
+if [ -n "${BENCH_CPU:-}" ]; then
+	export PGOPTIONS="${PGOPTIONS:-} -c max_parallel_workers_per_gather=0"
+	used="split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::bigint"
+	timed() {
+		printf '\\echo @ %s\nSELECT %s AS used \\gset\n' "$1" "$used"
+		cat
+		# what the two questions themselves cost: about a tenth of a millisecond
+		printf "SELECT 'Time: ' || greatest((%s - :used) / 1e6 - 0.1, 0.01) || ' ms';\n" "$used"
+	}
+else
+	timed() { printf '\\echo @ %s\n\\timing on\n' "$1"; cat; printf '\\timing off\n'; }
+fi
 side() {
 	case $2 in
 		full) echo 'REFRESH MATERIALIZED VIEW b.full;' | timed full ;;
