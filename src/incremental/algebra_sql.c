@@ -346,6 +346,10 @@ strata_algebra_state(const StrataAlgebra *algebra, const char *rowset, bool null
 			if (mask != 0)
 				appendStringInfo(&out, " AND %s", nulls_condition(plan, "keys", mask));
 			appendStringInfoChar(&out, ')');
+			/* and once before anything is read: other groups may have the NULLs */
+			if (mask != 0)
+				appendStringInfo(&out, " AND EXISTS (SELECT FROM %s AS keys WHERE %s)", quote_identifier(rowset),
+								 nulls_condition(plan, "keys", mask));
 		}
 		if (plan->nkeys > 0)
 			appendStringInfo(&out, "\nGROUP BY %s", key_names(plan, "", "%s"));
