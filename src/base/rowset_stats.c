@@ -18,7 +18,6 @@
 
 #define FEW_ROWS 200
 #define SAMPLE_ROWS 3000
-#define SAMPLE_BLOCK 100
 
 static get_relation_stats_hook_type former_hook = NULL;
 
@@ -80,8 +79,8 @@ look_at(StrataRowSet *set)
 	uint64 **hashes;
 	int *counts;
 	int seen = 0;
-	uint64 at = 0;
-	int64 step = (int64) (set->count / (SAMPLE_ROWS / SAMPLE_BLOCK));
+	uint64 step = Max(1, set->count / SAMPLE_ROWS);
+	uint32 chance = 0x2545f491;
 	TupleTableSlot *slot;
 
 	set->stats = MemoryContextAllocZero(GetMemoryChunkContext(set), sizeof(StrataRowSetColumn) * Max(1, natts));
@@ -95,25 +94,22 @@ look_at(StrataRowSet *set)
 		hashes[i] = palloc(sizeof(uint64) * SAMPLE_ROWS);
 	}
 	slot = strata_rowset_rewind(set);
-	while (seen < SAMPLE_ROWS && strata_rowset_next(set, slot))
+	while (strata_rowset_next(set, slot))
 	{
 		for (int i = 0; i < natts; i++)
 			if (!slot->tts_isnull[i])
 				hashes[i][counts[i]++] =
 					strata_base_image_hash(&columns[i], 1, &slot->tts_values[i], &slot->tts_isnull[i], false);
 		seen++;
-		at++;
-		if (seen % SAMPLE_BLOCK == 0 && step > SAMPLE_BLOCK)
+		ExecClearTuple(slot);
+		/* steps of chance: equal rows may stand side by side, or at equal distances */
+		chance = chance * 1664525 + 1013904223;
+		if (seen == SAMPLE_ROWS ||
+			(step > 1 && !tuplestore_skiptuples(set->store, (chance >> 8) % (2 * step - 1), true)))
 		{
-			ExecClearTuple(slot);
-			if (!tuplestore_skiptuples(set->store, step - SAMPLE_BLOCK, true))
-			{
-				ExecDropSingleTupleTableSlot(slot);
-				break;
-			}
-		}
-		if (seen == SAMPLE_ROWS)
 			ExecDropSingleTupleTableSlot(slot);
+			break;
+		}
 	}
 	for (int i = 0; i < natts; i++)
 	{

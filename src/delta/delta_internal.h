@@ -58,6 +58,7 @@ typedef struct DeltaMatch
 	uint64 ever_null;
 } DeltaMatch;
 
+extern bool delta_has_equality(const StrataDeltaTarget *target, const char *column);
 extern DeltaMatch *delta_match_create(const StrataDeltaTarget *target, const List *names);
 extern void delta_match_note(DeltaMatch *match, const bool *nulls); /* of a row with the target's columns */
 extern bool delta_match_is_loose(const DeltaMatch *match);          /* too many patterns: no index serves */

@@ -20,7 +20,13 @@
 
 #define MOST_COLUMNS 60 /* a bit each */
 
-/* Positions (from 0) of the names in the target's columns. */
+bool
+delta_has_equality(const StrataDeltaTarget *t, const char *column)
+{
+	return OidIsValid(lookup_type_cache(get_atttype(t->relid, get_attnum(t->relid, column)), TYPECACHE_EQ_OPR)->eq_opr);
+}
+
+/* By these columns, as far as their types have equality; NULL when none has. */
 DeltaMatch *
 delta_match_create(const StrataDeltaTarget *target, const List *names)
 {
@@ -36,8 +42,11 @@ delta_match_create(const StrataDeltaTarget *target, const List *names)
 			i++;
 		if (i == list_length(target->columns))
 			elog(ERROR, "%s has no column \"%s\" to look rows up by", target->label, (char *) lfirst(lc));
-		m->columns = lappend_int(m->columns, i);
+		if (delta_has_equality(target, lfirst(lc)))
+			m->columns = lappend_int(m->columns, i);
 	}
+	if (m->columns == NIL)
+		return NULL;
 	if (list_length(m->columns) > MOST_COLUMNS)
 		m->columns = list_truncate(m->columns, MOST_COLUMNS);
 	return m;

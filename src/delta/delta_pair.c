@@ -1,8 +1,8 @@
 /*
  * delta_pair.c: of a row that goes and one that comes with the same key (or find value) one UPDATE is made.
  *
- * Few rows are paired here, with the types' own equality and NULLs alike; many by a join, which finds no NULL: those rows go and
- * come. Both give the same table; what differs is how much is written.
+ * What fits in work_mem is paired here, with the types' own equality and NULLs alike; more by a join, which finds no NULL: those rows
+ * go and come. Both give the same table; what differs is how much is written.
  */
 #include "postgres.h"
 
@@ -17,7 +17,6 @@
 #include "utils/memutils.h"
 #include "utils/typcache.h"
 
-#define MOST_IN_MEMORY 5000
 #define MOST_JOINED_COLUMNS 800
 
 typedef struct KeyColumn
@@ -32,8 +31,7 @@ typedef struct Gone
 	uint32 hash;
 	int next; /* of the same bucket; -1: none */
 	bool replaced;
-	Datum *values; /* as in removed */
-	bool *nulls;
+	MinimalTuple row; /* as in removed */
 } Gone;
 
 typedef struct Pairing
@@ -180,62 +178,116 @@ same_key(const KeyColumn *columns, int n, const Datum *a, const bool *a_nulls, c
 	return true;
 }
 
-static void
+/* The rows that go, by key; NULL when they are more than work_mem. */
+static Gone *
+gather(Pairing *g, const KeyColumn *columns, int nby, int *buckets, int n_buckets)
+{
+	DeltaPair *p = g->p;
+	Gone *gone = palloc_extended(sizeof(Gone) * p->removed->count, MCXT_ALLOC_HUGE);
+	TupleTableSlot *slot = strata_rowset_rewind(p->removed);
+	Size used = sizeof(Gone) * p->removed->count;
+
+	memset(buckets, -1, sizeof(int) * n_buckets);
+	for (int i = 0; strata_rowset_next(p->removed, slot); i++)
+	{
+		int *bucket;
+
+		gone[i].row = ExecCopySlotMinimalTuple(slot);
+		used += gone[i].row->t_len;
+		if (used > (Size) work_mem * 1024)
+		{
+			ExecDropSingleTupleTableSlot(slot);
+			return NULL;
+		}
+		gone[i].hash = key_hash(columns, nby, slot->tts_values + 2, slot->tts_isnull + 2);
+		gone[i].replaced = false;
+		bucket = &buckets[gone[i].hash & (n_buckets - 1)];
+		gone[i].next = *bucket;
+		*bucket = i;
+	}
+	return gone;
+}
+
+/* The row that goes with the key of this one, in the slot; NULL when there is none. */
+static Gone *
+find_gone(const KeyColumn *columns, int nby, Gone *gone, int first, uint32 hash, TupleTableSlot *added,
+		  TupleTableSlot *slot)
+{
+	for (int i = first; i >= 0; i = gone[i].next)
+	{
+		if (gone[i].hash != hash)
+			continue;
+		ExecStoreMinimalTuple(gone[i].row, slot, false);
+		slot_getallattrs(slot);
+		if (same_key(columns, nby, slot->tts_values + 2, slot->tts_isnull + 2, added->tts_values, added->tts_isnull))
+			return &gone[i];
+	}
+	return NULL;
+}
+
+/* False: they are more than work_mem. */
+static bool
 pair_here(Pairing *g, const List *by)
 {
 	DeltaPair *p = g->p;
 	int nby = list_length(by);
 	KeyColumn *columns = key_columns(p, by);
-	int n_gone = p->removed->count;
-	int n_buckets = pg_nextpower2_32(Max(16, 2 * n_gone));
-	Gone *gone = palloc(sizeof(Gone) * n_gone);
-	int *buckets = palloc(sizeof(int) * n_buckets);
-	TupleTableSlot *slot = strata_rowset_rewind(p->removed);
+	int n_gone = (int) Min(p->removed->count, PG_INT32_MAX / 4);
+	int n_buckets = pg_nextpower2_32(Max(16, n_gone));
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "strata delta pairs", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	int *buckets;
+	Gone *gone = NULL;
+	TupleTableSlot *slot;
+	TupleTableSlot *went;
 
-	memset(buckets, -1, sizeof(int) * n_buckets);
-	for (int i = 0; strata_rowset_next(p->removed, slot); i++)
+	if ((sizeof(Gone) + sizeof(int)) * p->removed->count <= (Size) work_mem * 1024)
 	{
-		HeapTuple tuple = ExecCopySlotHeapTuple(slot);
-
-		gone[i].values = palloc(sizeof(Datum) * (g->n + 2));
-		gone[i].nulls = palloc(sizeof(bool) * (g->n + 2));
-		heap_deform_tuple(tuple, p->removed->desc, gone[i].values, gone[i].nulls);
-		gone[i].hash = key_hash(columns, nby, gone[i].values + 2, gone[i].nulls + 2);
-		gone[i].replaced = false;
-		gone[i].next = buckets[gone[i].hash & (n_buckets - 1)];
-		buckets[gone[i].hash & (n_buckets - 1)] = i;
+		buckets = palloc(sizeof(int) * n_buckets);
+		gone = gather(g, columns, nby, buckets, n_buckets);
 	}
+	if (gone == NULL)
+	{
+		MemoryContextSwitchTo(old);
+		MemoryContextDelete(context);
+		return false;
+	}
+	went = MakeSingleTupleTableSlot(p->removed->desc, &TTSOpsMinimalTuple);
 	slot = strata_rowset_rewind(p->added);
 	while (strata_rowset_next(p->added, slot))
 	{
 		uint32 hash;
-		int i;
-		MemoryContext old;
+		Gone *same;
 
 		if (DatumGetInt32(slot->tts_values[g->n]) < 0)
 			continue;
-		old = MemoryContextSwitchTo(g->row);
+		MemoryContextSwitchTo(g->row);
 		hash = key_hash(columns, nby, slot->tts_values, slot->tts_isnull);
-		i = buckets[hash & (n_buckets - 1)];
-		while (i >= 0 && (gone[i].hash != hash || !same_key(columns, nby, gone[i].values + 2, gone[i].nulls + 2,
-															slot->tts_values, slot->tts_isnull)))
-			i = gone[i].next;
-		if (i >= 0 && gone[i].replaced)
+		same = find_gone(columns, nby, gone, buckets[hash & (n_buckets - 1)], hash, slot, went);
+		if (same && same->replaced)
 			note_twice(g, slot->tts_values, slot->tts_isnull);
-		if (i < 0 || gone[i].replaced)
+		if (same == NULL || same->replaced)
 			put_added(g, NULL, slot->tts_values, slot->tts_isnull);
 		else
 		{
-			gone[i].replaced = true;
-			put_added(g, gone[i].values, slot->tts_values, slot->tts_isnull);
-			note_changed(g, slot->tts_values, slot->tts_isnull, gone[i].values + 2, gone[i].nulls + 2);
+			same->replaced = true;
+			put_added(g, went->tts_values, slot->tts_values, slot->tts_isnull);
+			note_changed(g, slot->tts_values, slot->tts_isnull, went->tts_values + 2, went->tts_isnull + 2);
 		}
-		MemoryContextSwitchTo(old);
+		MemoryContextSwitchTo(context);
 		MemoryContextReset(g->row);
 	}
 	for (int i = 0; i < n_gone; i++)
 		if (!gone[i].replaced)
-			strata_rowset_put(p->deletes, gone[i].values, gone[i].nulls);
+		{
+			ExecStoreMinimalTuple(gone[i].row, went, false);
+			slot_getallattrs(went);
+			strata_rowset_put(p->deletes, went->tts_values, went->tts_isnull);
+		}
+	ExecDropSingleTupleTableSlot(went);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return true;
 }
 
 /* ---- by a join ---- */
@@ -358,7 +410,11 @@ delta_pair(DeltaPair *p)
 	Pairing g = {0};
 	bool copies = false;
 	bool paired = false;
+	ListCell *lc;
 
+	foreach (lc, by)
+		if (!delta_has_equality(t, lfirst(lc)))
+			by = NIL;
 	g.p = p;
 	g.n = list_length(t->columns);
 	g.row = AllocSetContextCreate(CurrentMemoryContext, "strata delta row", ALLOCSET_SMALL_SIZES);
@@ -372,12 +428,8 @@ delta_pair(DeltaPair *p)
 	create_sets(p);
 	if (by != NIL && !copies && p->removed->count > 0 && p->comes > 0)
 	{
-		if (p->removed->count <= MOST_IN_MEMORY)
-		{
-			pair_here(&g, by);
-			paired = true;
-		}
-		else if (g.n <= MOST_JOINED_COLUMNS)
+		paired = pair_here(&g, by);
+		if (!paired && g.n <= MOST_JOINED_COLUMNS)
 			paired = pair_by_join(&g, by);
 		if (g.duplicate)
 			delta_key_error(p->work, "duplicate", psprintf("Seen twice or more: %s.", g.duplicate));

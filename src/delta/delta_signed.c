@@ -237,6 +237,8 @@ strata_delta_apply_signed(const StrataDeltaTarget *target, StrataRowSet *change,
 		by = delta_index_columns(target);
 	if (by != NIL)
 		r.match = delta_match_create(target, by);
+	/* looked up by less than the find columns, candidates that are left mean nothing */
+	r.unique = r.unique && r.match && list_length(r.match->columns) == list_length(by);
 	applied = apply(&r);
 	delta_pair_free(&r.pair);
 	MemoryContextSwitchTo(old);

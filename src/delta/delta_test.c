@@ -125,3 +125,23 @@ strata_delta_test_merge_state(PG_FUNCTION_ARGS)
 	strata_rowset_free(merged);
 	PG_RETURN_BOOL(sound);
 }
+
+PG_FUNCTION_INFO_V1(strata_delta_test_statistics);
+
+/* statistics(rows text, query text) returns text: what the planner asked of test_rows when it planned the query */
+Datum
+strata_delta_test_statistics(PG_FUNCTION_ARGS)
+{
+	Snapshot snapshot = GetActiveSnapshot();
+	StrataRowSet *set = strata_base_run_rowset("test_rows", text_to_cstring(PG_GETARG_TEXT_PP(0)), NULL, snapshot, NIL);
+	StringInfoData buf;
+
+	(void) strata_base_run_query(text_to_cstring(PG_GETARG_TEXT_PP(1)), NULL, snapshot, list_make1(set));
+	initStringInfo(&buf);
+	for (int i = 0; set->stats && i < set->desc->natts; i++)
+		appendStringInfo(&buf, "%s%s: %.0f values, %.2f null", i > 0 ? "; " : "",
+						 NameStr(TupleDescAttr(set->desc, i)->attname), set->stats[i].distinct,
+						 set->stats[i].null_share);
+	strata_rowset_free(set);
+	PG_RETURN_TEXT_P(cstring_to_text(buf.data));
+}

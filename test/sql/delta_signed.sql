@@ -203,6 +203,22 @@ SELECT apply_signed('many', 'SELECT *, -1 FROM many WHERE id % 2 = 0');
 SELECT count(*), sum(id % 2) FROM many;
 RESET work_mem;
 
+-- find columns without equality are left out
+CREATE TABLE objects (id integer, j json);
+INSERT INTO objects VALUES (1, '{}'), (1, '{ }'), (2, '{}');
+SELECT apply_signed('objects', $$ VALUES (1, '{}'::json, -1), (2, '{}', -1), (2, '{"a":1}', 1) $$, find => '{id,j}', find_unique => true);
+SELECT apply_signed('objects', $$ VALUES (2, '{"a":1}'::json, -1), (3, '{"a":1}', 1) $$, find => '{j}');
+SELECT * FROM objects ORDER BY id;
+
+-- ---- what the planner is told of a row set: the number of values of its columns, once it asks, where it matters ----
+CREATE FUNCTION statistics(rows text, query text) RETURNS text LANGUAGE c AS '$libdir/pg_strata', 'strata_delta_test_statistics';
+SELECT statistics('SELECT g AS id, g % 10 AS few, CASE WHEN g % 4 > 0 THEN g END AS part, NULL::text AS nothing FROM generate_series(1, 30000) AS g',
+                  'SELECT count(*) FROM test_rows JOIN ds.many_kept USING (id)');
+SELECT statistics('SELECT g / 3 AS thirds, g % 2000 AS again FROM generate_series(1, 20000) AS g', 'SELECT count(*) FROM test_rows JOIN ds.many_kept ON id = thirds');
+SELECT statistics('SELECT g AS id FROM generate_series(1, 200) AS g', 'SELECT count(*) FROM test_rows JOIN ds.many_kept USING (id)');
+SELECT statistics('SELECT g AS id FROM generate_series(1, 2000) AS g', 'SELECT count(*) FROM test_rows');
+SELECT statistics('SELECT 1 AS id WHERE false', 'SELECT count(*) FROM test_rows JOIN ds.many_kept USING (id)');
+
 -- ---- state of groups ----
 CREATE TABLE state (k1 integer, n bigint, s1 numeric);
 INSERT INTO state VALUES (1, 2, 10), (2, 1, 5), (3, 1, 1), (NULL, 1, 7);
