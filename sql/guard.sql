@@ -25,3 +25,13 @@ CREATE EVENT TRIGGER strata_guard_command_end ON ddl_command_end
     WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER SCHEMA')
     EXECUTE FUNCTION strata_state.guard_command_end();
 COMMENT ON EVENT TRIGGER strata_guard_command_end IS 'pg_strata: the registry follows renames and changes of owner';
+
+-- Targets of models kept by changes that somebody else wrote to since the last full refresh. Not dumped: it follows in full anyway.
+CREATE TABLE strata_state.edit (
+    model_id integer NOT NULL,
+    at       timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    role     name NOT NULL DEFAULT SESSION_USER
+);
+
+CREATE FUNCTION strata_state.note_edit() RETURNS trigger
+    LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'strata_guard_note_edit';

@@ -1,3 +1,12 @@
+-- What the hidden tables of a model that is kept by changes were built for (m<id>_p<n>, m<id>_s<n>). Not dumped: the changes since
+-- mean nothing in another cluster.
+CREATE TABLE strata_state.incremental (
+    model_id  integer PRIMARY KEY,
+    signature text NOT NULL,
+    inputs    oid[] NOT NULL,                       -- what it reads, views looked through
+    quick     boolean NOT NULL                      -- no view of others is between: no change of these, nothing to do
+);
+
 -- layers: definitions. No search_path is pinned here: the query is read under the caller's, which is kept with the model.
 
 -- search_path not pinned: names in the arguments are read under the caller's; C pins it for all else
@@ -83,3 +92,9 @@ CREATE FUNCTION strata.export_definitions(models text DEFAULT '*')
     AS 'MODULE_PATHNAME', 'strata_export_definitions';
 COMMENT ON FUNCTION strata.export_definitions(text) IS
 'The definitions of the chosen models you may see, their sources and checks, as a script that makes them again: queries as they were written, under the settings they were written under. Where the definitions stand already it changes nothing. models: a selector. Example: psql -Atc "SELECT strata.export_definitions()" > warehouse.sql';
+
+CREATE FUNCTION strata.explain_refresh(model text)
+    RETURNS SETOF text LANGUAGE c VOLATILE SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'strata_explain_refresh';
+COMMENT ON FUNCTION strata.explain_refresh(text) IS
+'How the model follows the changes of what it reads: incrementally or in full and why, the rule of each part of its query, what has changed since its last refresh, and the SQL that a refresh runs. Errors: 42P01 no such model, 42501 not the owner. Example: SELECT * FROM strata.explain_refresh(''marts.recettes'');';

@@ -8,7 +8,7 @@ CREATE TABLE strata_state.model (
     kind            text NOT NULL,
     query           text NOT NULL,
     options         jsonb NOT NULL DEFAULT '{}',
-    refresh         text NOT NULL DEFAULT 'auto' CHECK (refresh OPERATOR(pg_catalog.=) ANY (ARRAY['auto', 'full'])),
+    refresh         text NOT NULL DEFAULT 'auto' CHECK (refresh OPERATOR(pg_catalog.=) ANY (ARRAY['auto', 'incremental', 'full'])),
     hash            text NOT NULL,
     search_path     text NOT NULL,
     time_zone       text NOT NULL,

@@ -27,6 +27,7 @@ CREATE TABLE strata_state.step (
     deleted     bigint,
     rejected    bigint,
     duration_ms numeric,
+    method      text,                                   -- incremental, or full and why
     message     text,
     PRIMARY KEY (run_id, step)
 );
@@ -73,12 +74,13 @@ SELECT s.run_id AS run,
        s.deleted,
        s.rejected,
        s.duration_ms,
+       s.method,
        CASE WHEN r.run IS NOT NULL OR pg_catalog.pg_has_role(v.relowner, 'USAGE') THEN s.message END AS message
   FROM strata_state.step s
   LEFT JOIN strata.runs r ON r.run OPERATOR(pg_catalog.=) s.run_id
   LEFT JOIN strata_state.model m ON m.id OPERATOR(pg_catalog.=) s.model_id
   LEFT JOIN strata_state.visible_model v ON v.model_id OPERATOR(pg_catalog.=) m.id
  WHERE r.run IS NOT NULL OR v.model_id IS NOT NULL;
-COMMENT ON VIEW strata.steps IS 'One row per model of a run: action and why, rows read and changed, time. Steps of your runs and of models you may read.';
+COMMENT ON VIEW strata.steps IS 'One row per model of a run: action and why, rows read and changed, time, method (incremental; or full, and why). Steps of your runs and of models you may read.';
 
 GRANT SELECT ON strata.runs, strata.steps TO PUBLIC;

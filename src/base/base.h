@@ -135,6 +135,14 @@ extern StrataRowSet *strata_base_run_rowset(const char *name, const char *sql, c
  */
 extern StrataRowSet *strata_base_run_signed(const char *name, const char *sql, const StrataArgs *args,
 											Snapshot snapshot, List *rowsets);
+/* What the planner thinks of a SELECT, without running it. */
+typedef struct StrataEstimate
+{
+	double cost; /* in the planner's units */
+	double rows;
+} StrataEstimate;
+
+extern StrataEstimate strata_base_estimate(const char *sql, List *rowsets);
 /* The columns a SELECT would give, without running it. */
 extern TupleDesc strata_base_describe(const char *sql, List *rowsets);
 

@@ -559,6 +559,30 @@ strata_base_describe(const char *sql, List *rowsets)
 	return desc;
 }
 
+StrataEstimate
+strata_base_estimate(const char *sql, List *rowsets)
+{
+	StrataEstimate estimate = {0};
+	SPIPlanPtr plan;
+	CachedPlan *cached;
+	PlannedStmt *stmt;
+
+	connect();
+	register_rowsets(rowsets);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	plan = SPI_prepare(sql, 0, NULL);
+	if (plan == NULL)
+		elog(ERROR, "could not prepare: %s", sql);
+	cached = SPI_plan_get_cached_plan(plan);
+	stmt = linitial_node(PlannedStmt, cached->stmt_list);
+	estimate.cost = stmt->planTree->total_cost;
+	estimate.rows = stmt->planTree->plan_rows;
+	ReleaseCachedPlan(cached, CurrentResourceOwner);
+	PopActiveSnapshot();
+	finish();
+	return estimate;
+}
+
 /* ---- reading rows ---- */
 
 Datum

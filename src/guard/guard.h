@@ -8,6 +8,7 @@
 
 #include "access/attnum.h"
 #include "nodes/pg_list.h"
+#include "utils/snapshot.h"
 
 extern void strata_guard_init(void); /* settings and transaction callbacks */
 
@@ -24,5 +25,11 @@ extern void strata_guard_resume(void);
  */
 typedef void (*StrataGuardTypeHook)(Oid relid, AttrNumber attno, const List *models, bool before);
 extern StrataGuardTypeHook strata_guard_type_hook;
+
+/* guard_edit.c: whether others wrote into a target. The notes are those the snapshot sees. */
+extern void strata_guard_watch(Oid relid, int model_id);
+extern void strata_guard_unwatch(Oid relid);
+extern bool strata_guard_was_edited(int model_id, Snapshot snapshot);
+extern void strata_guard_forget_edits(int model_id, Snapshot snapshot);
 
 #endif /* STRATA_GUARD_H */

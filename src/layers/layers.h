@@ -25,6 +25,8 @@ typedef struct StrataRefreshResult
 	int64 row_count; /* of the target afterwards; -1 unknown */
 	bool adapted;    /* columns were given another type: values changed even where no row did */
 	char *message;   /* anything worth telling; NULL */
+	const char *method; /* incremental | full; NULL: a view */
+	char *why;       /* it was computed in full; NULL */
 } StrataRefreshResult;
 
 /* Brings the target up to date. The caller holds the model's lock; the room takes the owner's identity itself. */
@@ -52,6 +54,9 @@ extern void strata_layers_verify(StrataModel *model, const StrataVerify *verify,
 
 /* Whether what it reads has changed so that its target's columns need another type. */
 extern bool strata_layers_must_adapt(const StrataModel *model);
+
+/* Kept by changes, and there are none: "true" is exact. */
+extern bool strata_layers_is_idle(const StrataModel *model, Snapshot snapshot);
 
 /* Models besides the given one that its refresh writes to (dimensions it may add inferred members to): ids. */
 extern List *strata_layers_also_written(const StrataModel *model);

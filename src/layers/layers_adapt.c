@@ -15,8 +15,9 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_inherits.h"
 #include "guard/guard.h"
-#include "layers/layers_internal.h"
+#include "layers/layers_incremental.h"
 #include "storage/lmgr.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -121,6 +122,13 @@ type_hook(Oid relid, AttrNumber attno, const List *models, bool before)
 void
 strata_layers_init(void)
 {
+	DefineCustomBoolVariable("strata.incremental", "Whether models are kept by the changes of what they read.",
+							 "Off: definitions install no capture, and refreshes compute in full.",
+							 &strata_layers_incremental, true, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomRealVariable("strata.incremental_full_cost",
+							 "Weight of computing in full when its cost is compared with that of the changes.",
+							 "Above 1 favours the changes; 0 never compares.", &strata_layers_full_cost, 1.0, 0.0, 1e6,
+							 PGC_USERSET, 0, NULL, NULL, NULL);
 	strata_guard_type_hook = type_hook;
 	RegisterXactCallback(forget_all, NULL);
 	RegisterSubXactCallback(forget_level, NULL);

@@ -153,4 +153,4 @@ verify(StrataModel *model, VerifyWork *work)
 	layers_verify_part(work, &part);
 }
 
-const LayerRoutine layers_date_dimension = {validate, NULL, NULL, NULL, refresh, verify};
+const LayerRoutine layers_date_dimension = {validate, NULL, NULL, NULL, NULL, refresh, verify};

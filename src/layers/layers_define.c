@@ -15,7 +15,7 @@
 #include "common/hashfn.h"
 #include "fence/fence.h"
 #include "guard/guard.h"
-#include "layers/layers_internal.h"
+#include "layers/layers_incremental.h"
 #include "layers/layers_script.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -325,6 +325,36 @@ store_details(Definition *def)
 	strata_registry_set_lineage(def->model->id, def->edges);
 }
 
+/*
+ * What keeping the model by changes stands on, made with the definition: the locks it takes on what is read are held for no
+ * first build.
+ */
+static void
+prepare_incremental(StrataModel *m)
+{
+	StrataIdentity saved;
+	IncrementalModel *incremental;
+	List *key = NIL;
+	const char *key_word = NULL;
+	char *query;
+	const char *refusal = "its layer is kept by rules of its own";
+
+	strata_base_enter_owner(m->owner, &m->settings, &saved);
+	query = layers_routine(m)->query ? layers_routine(m)->query(m, &key, &key_word) : NULL;
+	if (query)
+	{
+		incremental = layers_incremental_open(m, query, key, key_word, INCREMENTAL_SUBSCRIBE);
+		refusal = incremental->refusal;
+	}
+	if (refusal && strcmp(m->refresh, "incremental") == 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("model %s cannot be refreshed incrementally", m->label), errdetail("%s", layers_sentence(refusal)),
+						errhint("Say refresh => 'auto' to have it computed in full where it must be.")));
+	if (refusal)
+		layers_incremental_forget(m);
+	strata_base_leave(&saved);
+}
+
 static char *
 create(Definition *def)
 {
@@ -350,6 +380,7 @@ create(Definition *def)
 		layers_routine(m)->created(def);
 		strata_base_leave(&saved);
 	}
+	prepare_incremental(m);
 	return psprintf("created %s %s", strata_registry_layer_name(m->layer), m->label);
 }
 
@@ -419,6 +450,7 @@ change(Definition *def)
 	m->pending = strata_base_join(def->changes, "; ");
 	strata_registry_update_definition(m);
 	store_details(def);
+	prepare_incremental(m);
 	return psprintf("changed %s %s: %s", strata_registry_layer_name(m->layer), m->label, m->pending);
 }
 
@@ -435,6 +467,8 @@ describe_anew(Definition *def)
 	layers_comment(def);
 	strata_base_leave(&saved);
 	strata_registry_update_words(m);
+	if (strcmp(m->refresh, def->old->refresh) != 0)
+		prepare_incremental(m);
 	return psprintf("changed %s %s: its description, nothing to refresh", strata_registry_layer_name(m->layer),
 					m->label);
 }
@@ -476,10 +510,10 @@ strata_layers_define(const StrataDefine *define)
 	}
 	if (def.old)
 		refuse_other_layer(m, def.old);
-	if (strcmp(m->refresh, "auto") != 0 && strcmp(m->refresh, "full") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("refresh of model %s is \"%s\"", m->label, m->refresh), errhint("It is 'auto' or 'full'.")));
+	if (strcmp(m->refresh, "auto") != 0 && strcmp(m->refresh, "full") != 0 && strcmp(m->refresh, "incremental") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("refresh of model %s is \"%s\"", m->label, m->refresh),
+						errhint("It is 'auto', 'incremental' or 'full'.")));
 
 	if (strcmp(m->kind, "date") == 0)
 	{

@@ -8,7 +8,8 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
-#include "layers/layers_internal.h"
+#include "guard/guard.h"
+#include "layers/layers_incremental.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -440,21 +441,114 @@ restore_unknown(StrataModel *model, const char *surrogate)
 	put_unknown(&def, surrogate);
 }
 
+/* ---- refresh ---- */
+
+/* The rows that the query gives: all of them, or those of the keys that what it reads has changed. */
+typedef struct Extraction
+{
+	DimensionSpec *s;
+	IncrementalModel *m;
+	const StrataRefresh *refresh;
+	StrataRefreshResult *result;
+	char *why;
+} Extraction;
+
+static char *
+query(StrataModel *model, List **key, const char **key_word)
+{
+	*key = strata_option_texts(model->options, "key");
+	*key_word = "key";
+	return psprintf("SELECT * FROM %s AS q", model->query_view);
+}
+
+static void
+refresh_versions(DimensionSpec *s, const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	if (has_log(s))
+		layers_dimension_refresh_log(s, refresh, result);
+	else
+		layers_dimension_refresh_runtime(s, refresh, result);
+}
+
+static bool
+by_changes(void *arg)
+{
+	Extraction *e = arg;
+	IncrementalExtract extract = {0};
+
+	if (!layers_incremental_extract(e->m, e->refresh, &e->why, &extract))
+		return false;
+	if (extract.keys && extract.keys->count > 0)
+	{
+		e->s->affected = extract.keys;
+		e->s->affected_columns = extract.columns;
+		e->s->extract = extract.rows;
+		refresh_versions(e->s, e->refresh, e->result);
+		e->s->affected = NULL;
+	}
+	layers_incremental_advance(extract.positions);
+	return true;
+}
+
+/* Whether its versions follow from the changes: not where all of them are made anew. */
+static bool
+refresh_by_changes(Extraction *e)
+{
+	StrataModel *model = e->s->model;
+
+	if (e->m->refusal)
+		e->why = pstrdup(e->m->refusal);
+	else if (e->refresh->full_rebuild || e->refresh->whole)
+		e->why = pstrdup("asked for");
+	else if (model->applied_version != model->version || strata_registry_backfill(model->id) != NIL ||
+			 !layers_incremental_is_built(e->m))
+		e->why = pstrdup("its first build");
+	else if (strata_guard_was_edited(model->id, e->refresh->snapshot))
+		e->why = pstrdup("others wrote into its target");
+	else if (layers_incremental_attempt(by_changes, e, &e->why))
+		return true;
+	memset(&e->result->counts, 0, sizeof(e->result->counts));
+	e->result->message = NULL;
+	return false;
+}
+
 static void
 refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
-	DimensionSpec *s = layers_dimension_spec(model);
+	Extraction e = {layers_dimension_spec(model), NULL, refresh, result};
 	StrataRows *rows;
+	const char *word;
+	List *key;
+	char *sql = query(model, &key, &word);
 
 	if (TIMESTAMP_NOT_FINITE(refresh->as_of))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the run time of dimension %s is infinite", model->label), errhint("Give as_of an instant.")));
-	if (has_log(s))
-		layers_dimension_refresh_log(s, refresh, result);
+	e.m = layers_incremental_open(model, sql, key, word, INCREMENTAL_LOOK);
+	if (refresh_by_changes(&e))
+	{
+		result->method = "incremental";
+		if (result->counts.inserted + result->counts.updated + result->counts.deleted == 0)
+		{
+			result->row_count = model->row_count;
+			return;
+		}
+	}
 	else
-		layers_dimension_refresh_runtime(s, refresh, result);
-	restore_unknown(model, s->surrogate);
+	{
+		e.s = layers_dimension_spec(model);
+		e.m = layers_incremental_open(model, sql, key, word, INCREMENTAL_MAKE);
+		result->why = e.why;
+		if (!e.m->refusal)
+			(void) layers_incremental_build(e.m, refresh);
+		refresh_versions(e.s, refresh, result);
+		if (e.m->refusal)
+			layers_incremental_unbuilt(model);
+		else
+			layers_incremental_built(e.m, refresh);
+	}
+	restore_unknown(model, e.s->surrogate);
 	rows = strata_base_run_query(psprintf("SELECT count(*) FROM %s", model->label), NULL, refresh->snapshot, NIL);
 	result->row_count = strata_rows_int(rows, 0, 1);
 	strata_registry_set_backfill(model->id, NIL);
@@ -479,4 +573,4 @@ verify(StrataModel *model, VerifyWork *work)
 	layers_verify_part(work, &part);
 }
 
-const LayerRoutine layers_dimension = {validate, created, layers_dimension_changing, changed, refresh, verify};
+const LayerRoutine layers_dimension = {validate, created, layers_dimension_changing, changed, query, refresh, verify};

@@ -187,11 +187,18 @@ remember(LogWork *w)
 	return touched;
 }
 
-/* The last observation of every key. */
+static char *
+latest_of_all(LogWork *w)
+{
+	return psprintf("SELECT DISTINCT ON (%s) l.* FROM %s AS l ORDER BY %s, %s", w->key, w->s->log, w->key, w->rank);
+}
+
+/* The last observation of every key that is looked at. */
 static char *
 latest(LogWork *w)
 {
-	return psprintf("SELECT DISTINCT ON (%s) l.* FROM %s AS l ORDER BY %s, %s", w->key, w->s->log, w->key, w->rank);
+	return psprintf("SELECT DISTINCT ON (%s) l.* FROM %s AS l WHERE true%s ORDER BY %s, %s", w->key, w->s->log,
+					layers_dimension_scope(w->s, "l"), w->key, w->rank);
 }
 
 /* "(SELECT the instants from the run on at which something is known of a key)": what is dated ahead is gone, or back, with its key */
@@ -231,11 +238,11 @@ note_absences(LogWork *w)
 					   psprintf("SELECT l.* FROM (%s) AS l WHERE NOT l.strata_deleted AND $1 IS NOT NULL"
 								" AND NOT EXISTS (SELECT 1 FROM dimension_observed AS o WHERE %s)",
 								latest(w), layers_equal(target, s->key, "o", "l")),
-					   list_make1(w->observed));
+					   layers_dimension_rowsets(s, list_make1(w->observed)));
 	if (gone->count > 0)
 	{
 		StrataRows *live =
-			strata_base_run_query(psprintf("SELECT count(*) FROM (%s) AS l WHERE NOT l.strata_deleted", latest(w)),
+			strata_base_run_query(psprintf("SELECT count(*) FROM (%s) AS l WHERE NOT l.strata_deleted", latest_of_all(w)),
 								  NULL, w->refresh->snapshot, NIL);
 
 		layers_dimension_guard(s, gone->count, strata_rows_int(live, 0, 1), w->refresh);
@@ -248,7 +255,7 @@ note_absences(LogWork *w)
 			" WHERE l.strata_deleted AND o.strata_from <= a.strata_at ORDER BY %s, a.strata_at, o.strata_from DESC, o.strata_sequence DESC",
 			layers_list(s->key, "o", ", "), layers_list(s->columns, "o", ", "), next_added(w, "o"), latest(w),
 			layers_equal(target, s->key, "o", "l"), instants(w, "o"), layers_list(s->key, "o", ", ")),
-		list_make1(w->observed));
+		layers_dimension_rowsets(s, list_make1(w->observed)));
 	if (gone->count > 0)
 		change_rows(w,
 					psprintf("INSERT INTO %s (%s) SELECT %s, a.strata_at, l.strata_sequence, %s, true"

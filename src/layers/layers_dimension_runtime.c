@@ -58,6 +58,20 @@ layers_image_differs(const List *names, const char *a, const char *b)
 
 /* ---- the extract ---- */
 
+char *
+layers_dimension_scope(const DimensionSpec *s, const char *alias)
+{
+	return s->affected == NULL ? pstrdup("")
+							   : psprintf(" AND EXISTS (SELECT 1 FROM dimension_keys AS dk WHERE %s)",
+										  layers_equal(s->model->relid, s->affected_columns, "dk", alias));
+}
+
+List *
+layers_dimension_rowsets(const DimensionSpec *s, List *rowsets)
+{
+	return s->affected == NULL ? rowsets : lappend(rowsets, s->affected);
+}
+
 static void
 extract_error(const DimensionSpec *s, int sqlstate, const char *message, StrataRows *rows, const char *hint)
 {
@@ -108,10 +122,12 @@ refuse_unknown_key(DimensionSpec *s, StrataRowSet *extract, const StrataRefresh 
 StrataRowSet *
 layers_dimension_extract(DimensionSpec *s, const List *key, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
-	StrataRowSet *extract = strata_base_run_rowset(
-		"dimension_extract",
-		psprintf("SELECT * FROM %s AS q%s%s", s->model->query_view, s->only ? " WHERE " : "", s->only ? s->only : ""),
-		NULL, refresh->snapshot, NIL);
+	StrataRowSet *extract =
+		s->affected ? s->extract
+					: strata_base_run_rowset("dimension_extract",
+											 psprintf("SELECT * FROM %s AS q%s%s", s->model->query_view,
+													  s->only ? " WHERE " : "", s->only ? s->only : ""),
+											 NULL, refresh->snapshot, NIL);
 	StrataRows *rows;
 	char *keys = layers_list(key, "q", ", ");
 	StrataRowSet *once;
@@ -258,7 +274,7 @@ changes_query(RuntimeWork *w)
 		"        c.strata_surrogate IS NOT NULL AND q.strata_here IS TRUE AND %s AS strata_overwrites,\n"
 		"        c.strata_ctid, c.strata_surrogate, c.strata_since%s\n"
 		"   FROM (SELECT true AS strata_here, q.* FROM dimension_extract AS q) AS q\n"
-		"   %s JOIN (SELECT t.ctid AS strata_ctid, t.%s AS strata_surrogate, t.valid_from AS strata_since, t.* FROM %s AS t WHERE t.is_current AND t.%s <> 0%s%s) AS c ON %s%s\n"
+		"   %s JOIN (SELECT t.ctid AS strata_ctid, t.%s AS strata_surrogate, t.valid_from AS strata_since, t.* FROM %s AS t WHERE t.is_current AND t.%s <> 0%s%s%s) AS c ON %s%s\n"
 		") AS d WHERE d.strata_action IS NOT NULL ORDER BY %s",
 		ignore ? "NULL"
 			   : psprintf("CASE WHEN %s%s THEN NULL ELSE 'g' END", w->mark ? "c.is_deleted" : "false",
@@ -267,7 +283,8 @@ changes_query(RuntimeWork *w)
 		w->mark ? "WHEN c.is_deleted THEN 'r'\n             " : "", layers_distinct(s->model, history, "q", "c"),
 		overwritten, layers_image_differs(w->backfill, "q", "c"), overwritten, wanted_values(w),
 		ignore ? "LEFT" : "FULL", quote_identifier(s->surrogate), s->model->label, quote_identifier(s->surrogate),
-		w->only ? " AND " : "", w->only ? w->only : "", layers_equal(s->model->relid, s->key, "q", "c"),
+		w->only ? " AND " : "", w->only ? w->only : "", layers_dimension_scope(s, "t"),
+		layers_equal(s->model->relid, s->key, "q", "c"),
 		w->inferred
 			? psprintf("\n   LEFT JOIN (SELECT strata_surrogate, strata_inferred FROM %s WHERE strata_inferred) AS k"
 					   " ON k.strata_surrogate = c.strata_surrogate",
@@ -542,7 +559,8 @@ layers_dimension_refresh_runtime(DimensionSpec *s, const StrataRefresh *refresh,
 		(refresh->whole || s->model->applied_version < s->model->version))
 		result->counts.updated += level(&w);
 	w.changes =
-		strata_base_run_rowset("dimension_changes", changes_query(&w), NULL, refresh->snapshot, list_make1(extract));
+		strata_base_run_rowset("dimension_changes", changes_query(&w), NULL, refresh->snapshot,
+							   layers_dimension_rowsets(s, list_make1(extract)));
 	strata_rowset_free(extract);
 	if (w.changes->count > 0)
 	{

@@ -9,7 +9,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "guard/guard.h"
-#include "layers/layers_internal.h"
+#include "layers/layers_incremental.h"
 #include "layers/layers_script.h"
 #include "miscadmin.h"
 #include "plan/plan.h"
@@ -215,6 +215,7 @@ drop_one(StrataModel *m)
 	for (int i = 0; i < (int) lengthof(hidden); i++)
 		if (OidIsValid(get_relname_relid(psprintf("m%d_%s", m->id, hidden[i]), schema)))
 			layers_keeper_ddl(psprintf("DROP TABLE %s", strata_registry_state_relation(m->id, hidden[i])));
+	layers_incremental_forget(m);
 	strata_registry_delete(m->id);
 }
 

@@ -10,7 +10,7 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
-#include "layers/layers_internal.h"
+#include "layers/layers_incremental.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
 #include "parser/parse_coerce.h"
@@ -533,12 +533,12 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 			" || CASE WHEN p < '0001-01-01' THEN '_bc' ELSE '' END) AS name,\n"
 			"         p, p + ('1 ' || $2)::interval AS q, 'YYYY-MM-DD' AS form,"
 			" CASE WHEN p < '0001-01-01' THEN '%s BC' ELSE '%s' END AS suffix FROM (\n"
-			"    SELECT DISTINCT date_trunc($2, %s%s) AS p FROM fact_rows AS q WHERE CASE WHEN isfinite(%s) THEN %s ELSE false END\n"
+			"    SELECT DISTINCT date_trunc($2, %s%s) AS p FROM %s AS q WHERE CASE WHEN isfinite(%s) THEN %s ELSE false END\n"
 			"    UNION SELECT date_trunc($2, $1 AT TIME ZONE 'UTC') + (n || ' ' || $2)::interval FROM generate_series(0, $3) AS n) AS w) AS w\n"
 			" WHERE NOT EXISTS (SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid\n"
 			"                    WHERE i.inhparent = $5::oid AND c.relname = w.name) ORDER BY p",
 			instants ? " 00:00:00+00" : "", instants ? " 00:00:00+00" : "", instants ? " 00:00:00+00" : "",
-			instants ? " 00:00:00+00" : "", column, instants ? " AT TIME ZONE 'UTC'" : "::timestamp", column, finite),
+			instants ? " 00:00:00+00" : "", column, instants ? " AT TIME ZONE 'UTC'" : "::timestamp", rows->name, column, finite),
 		&args, refresh->snapshot, list_make1(rows));
 	for (uint64 i = 0; i < needed->count; i++)
 	{
@@ -564,6 +564,38 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 		layers_silence_references(m->relid);
 }
 
+static char *
+query(StrataModel *model, List **key, const char **key_word)
+{
+	*key = strata_option_texts(model->options, "grain");
+	*key_word = "grain";
+	return fact_query(model, read_lookups(model));
+}
+
+/* The dimensions with versions, whose changes are looked up in the fact. */
+List *
+layers_fact_lookups(StrataModel *model)
+{
+	List *found = NIL;
+	ListCell *lc;
+
+	foreach (lc, read_lookups(model))
+	{
+		KeyLookup *k = lfirst(lc);
+		IncrementalLookup *l = palloc0(sizeof(IncrementalLookup));
+
+		if (k->is_date)
+			continue;
+		l->dimension = k->dimension->relid;
+		l->surrogate = k->surrogate;
+		l->column = k->column;
+		l->dimension_columns = k->dimension_columns;
+		l->fact_columns = k->fact_columns;
+		found = lappend(found, l);
+	}
+	return found;
+}
+
 static void
 refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
@@ -579,18 +611,8 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 		if (k->infer)
 			infer_members(model, k, refresh, result);
 	}
-	if (by == NULL)
-		layers_refresh_query(model, fact_query(model, lookups), NIL, grain, grain, "grain", refresh, result);
-	else
-	{
-		StrataRowSet *rows =
-			strata_base_run_rowset("fact_rows", fact_query(model, lookups), NULL, refresh->snapshot, NIL);
-
-		make_partitions(model, rows, refresh);
-		layers_refresh_query(model, "SELECT * FROM fact_rows", list_make1(rows), grain,
-							 strata_base_list_has(grain, by) ? grain : NIL, "grain", refresh, result);
-		strata_rowset_free(rows);
-	}
+	layers_refresh_plain(model, fact_query(model, lookups), grain, by == NULL || strata_base_list_has(grain, by) ? grain : NIL,
+						 "grain", by ? make_partitions : NULL, refresh, result);
 }
 
 List *
@@ -624,4 +646,4 @@ verify(StrataModel *model, VerifyWork *work)
 	layers_verify_part(work, &part);
 }
 
-const LayerRoutine layers_fact = {validate, created, NULL, apply_references, refresh, verify};
+const LayerRoutine layers_fact = {validate, created, NULL, apply_references, query, refresh, verify};

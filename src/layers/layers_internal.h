@@ -74,6 +74,8 @@ typedef struct LayerRoutine
 	void (*changing)(Definition *def);
 	/* After an existing target was given its new columns. NULL: nothing. As the owner. */
 	void (*changed)(Definition *def);
+	/* The query whose rows the target holds, its columns in the target's order, and its key; NULL: it is kept by other rules. */
+	char *(*query)(StrataModel *model, List **key, const char **key_word);
 	/* As the owner, under the run's snapshot. */
 	void (*refresh)(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result);
 	/* Hands each pair of rows that must be equal to layers_verify_part(). As the owner, in a read-only transaction. */
@@ -114,6 +116,17 @@ extern void layers_store_columns(Definition *def); /* layers_define.c */
 /* layers_table.c */
 extern bool layers_same_names(const List *a, const List *b);
 extern void layers_refresh_table(StrataModel *model, List *key, const char *key_word, const StrataRefresh *refresh,
+								 StrataRefreshResult *result);
+/* The rows of a model that is its query, the target's columns in its order. */
+extern char *layers_table_query(const StrataModel *model);
+/* Before rows are added to a target: the row set holds them (and maybe others), under the target's column names. */
+typedef void (*LayersBeforeWrite)(StrataModel *model, StrataRowSet *rows, const StrataRefresh *refresh);
+/*
+ * Rows that are those of the query, which reads no row set: by changes where that can be done, else in full. primary_key: the
+ * part of key that the table can enforce, or NIL.
+ */
+extern void layers_refresh_plain(StrataModel *model, const char *query, List *key, List *primary_key,
+								 const char *key_word, LayersBeforeWrite before_write, const StrataRefresh *refresh,
 								 StrataRefreshResult *result);
 /* query: the target's columns in the target's order. primary_key: the part of key that the table can enforce, or NIL. */
 extern void layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List *key, List *primary_key,
@@ -163,6 +176,10 @@ typedef struct DimensionSpec
 	char *keys;      /* strata_state.m<id>_keys */
 	char *log;       /* strata_state.m<id>_log */
 	char *only;      /* condition on q: the extract is those rows of the query; NULL all */
+	/* set while only the keys are looked at that changes touch */
+	StrataRowSet *affected; /* dimension_keys; NULL: all keys */
+	List *affected_columns; /* names: the columns of the natural key that it has */
+	StrataRowSet *extract;  /* their rows */
 } DimensionSpec;
 
 extern int layers_position(const List *names, const char *name);
@@ -185,6 +202,10 @@ extern void layers_dimension_verify_log(DimensionSpec *spec, VerifyWork *work);
 extern StrataRowSet *layers_dimension_extract(DimensionSpec *spec, const List *key, const StrataRefresh *refresh,
 											  StrataRefreshResult *result);
 extern void layers_dimension_guard(const DimensionSpec *spec, int64 gone, int64 current, const StrataRefresh *refresh);
+/* " AND ...": the row of alias is of an affected key; nothing where all keys are looked at */
+extern char *layers_dimension_scope(const DimensionSpec *spec, const char *alias);
+/* The row sets, and that of the affected keys. */
+extern List *layers_dimension_rowsets(const DimensionSpec *spec, List *rowsets);
 extern char *layers_list(const List *names, const char *prefix, const char *separator); /* p.a, p.b */
 /* a.x = b.x AND ..., each by the equality of its column in the relation */
 extern char *layers_equal(Oid relid, const List *names, const char *a, const char *b);

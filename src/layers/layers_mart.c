@@ -37,6 +37,14 @@ created(Definition *def)
 	layers_apply_foreign_keys(def->model);
 }
 
+static char *
+query(StrataModel *model, List **key, const char **key_word)
+{
+	*key = strata_option_texts(model->options, "key");
+	*key_word = "key";
+	return layers_table_query(model);
+}
+
 static void
 refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
@@ -49,4 +57,4 @@ verify(StrataModel *model, VerifyWork *work)
 	layers_verify_table(model, strata_option_texts(model->options, "key"), NULL, work);
 }
 
-const LayerRoutine layers_mart = {validate, created, NULL, created, refresh, verify};
+const LayerRoutine layers_mart = {validate, created, NULL, created, query, refresh, verify};

@@ -403,6 +403,17 @@ created(Definition *def)
 			NULL);
 }
 
+/* With rules two tables share one query. */
+static char *
+query(StrataModel *model, List **key, const char **key_word)
+{
+	if (strcmp(model->kind, "view") == 0 || has_rejects(model))
+		return NULL;
+	*key = strata_option_texts(model->options, "key");
+	*key_word = "key";
+	return layers_table_query(model);
+}
+
 static void
 refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
@@ -468,4 +479,4 @@ verify(StrataModel *model, VerifyWork *work)
 	layers_verify_part(work, &part);
 }
 
-const LayerRoutine layers_staging = {validate, created, NULL, created, refresh, verify};
+const LayerRoutine layers_staging = {validate, created, NULL, created, query, refresh, verify};

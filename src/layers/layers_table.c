@@ -18,7 +18,8 @@
 #include "commands/defrem.h"
 #include "commands/event_trigger.h"
 #include "commands/tablecmds.h"
-#include "layers/layers_internal.h"
+#include "guard/guard.h"
+#include "layers/layers_incremental.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -85,6 +86,63 @@ set_new_key(const StrataModel *model, List *key, List *primary_key, const char *
 		layers_set_primary_key(model, primary_key);
 }
 
+/* By the changes of what it reads, if that can be done. */
+static bool
+refresh_by_changes(StrataModel *model, IncrementalModel *m, const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	if (m->refusal || refresh->full_rebuild || refresh->whole)
+		return false;
+	if (model->applied_version != model->version || !layers_incremental_is_built(m))
+	{
+		result->message = pstrdup("its first build");
+		return false;
+	}
+	if (strata_guard_was_edited(model->id, refresh->snapshot))
+	{
+		result->message = pstrdup("others wrote into its target");
+		return false;
+	}
+	if (!layers_incremental_refresh(m, refresh, result))
+		return false;
+	result->row_count =
+		model->row_count < 0 ? -1 : model->row_count + result->counts.inserted - result->counts.deleted;
+	return true;
+}
+
+void
+layers_refresh_plain(StrataModel *model, const char *query, List *key, List *primary_key, const char *key_word,
+					 LayersBeforeWrite before_write, const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	IncrementalModel *m = NULL;
+	List *rowsets = NIL;
+
+	if (layers_same_names(layers_primary_key(model->relid), primary_key))
+	{
+		m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_LOOK);
+		m->before_write = before_write;
+		if (refresh_by_changes(model, m, refresh, result))
+			return;
+	}
+	m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_MAKE);
+	result->why = result->message ? result->message : pstrdup(m->refusal ? m->refusal : "asked for");
+	result->message = NULL;
+	if (!m->refusal)
+		query = layers_incremental_build(m, refresh);
+	if (before_write)
+	{
+		rowsets = list_make1(strata_base_run_rowset("strata_rows", query, NULL, refresh->snapshot, NIL));
+		before_write(model, linitial(rowsets), refresh);
+		query = "SELECT * FROM strata_rows";
+	}
+	layers_refresh_query(model, query, rowsets, key, primary_key, key_word, refresh, result);
+	if (rowsets != NIL)
+		strata_rowset_free(linitial(rowsets));
+	if (m->refusal)
+		layers_incremental_unbuilt(model);
+	else
+		layers_incremental_built(m, refresh);
+}
+
 void
 layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List *key, List *primary_key,
 					 const char *key_word, const StrataRefresh *refresh, StrataRefreshResult *result)
@@ -119,10 +177,15 @@ void
 layers_refresh_table(StrataModel *model, List *key, const char *key_word, const StrataRefresh *refresh,
 					 StrataRefreshResult *result)
 {
+	layers_refresh_plain(model, layers_table_query(model), key, key, key_word, NULL, refresh, result);
+}
+
+char *
+layers_table_query(const StrataModel *model)
+{
 	List *columns = layers_names(layers_target_columns(model->relid));
 
-	layers_refresh_query(model, psprintf("SELECT %s FROM %s AS q", layers_list(columns, "q", ", "), model->query_view),
-						 NIL, key, key, key_word, refresh, result);
+	return psprintf("SELECT %s FROM %s AS q", layers_list(columns, "q", ", "), model->query_view);
 }
 
 void

@@ -86,10 +86,11 @@ strata_runlog_step(int64 run_id, const StrataStep *s)
 	count_arg(&args, s->rejected);
 	strata_args_datum(&args, FLOAT8OID, Float8GetDatum(s->ms), s->ms < 0);
 	strata_args_text(&args, s->message);
+	strata_args_text(&args, s->method);
 	strata_base_keeper_execute(
 		"INSERT INTO strata_state.step (run_id, step, model, model_id, layer, action, reason, status,"
-		" rows_in, inserted, updated, deleted, rejected, duration_ms, message)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, round($14::numeric, 3), $15)",
+		" rows_in, inserted, updated, deleted, rejected, duration_ms, message, method)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, round($14::numeric, 3), $15, $16)",
 		&args);
 }
 

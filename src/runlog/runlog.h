@@ -21,6 +21,7 @@ typedef struct StrataStep
 	int64 deleted;
 	int64 rejected;
 	double ms;
+	const char *method; /* incremental | full: why; NULL: nothing was computed */
 	const char *message;
 } StrataStep;
 

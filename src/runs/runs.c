@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "capture/capture.h"
 #include "checks/checks.h"
 #include "executor/instrument.h"
 #include "mb/pg_wchar.h"
@@ -115,6 +116,8 @@ nothing_changed(const Run *run, const RunStep *step)
 		strcmp(model->kind, "view") == 0 || model->applied_version != model->version || model->pending != NULL ||
 		is_due_anyway(run, model) || strata_layers_must_adapt(model))
 		return false;
+	if (strata_layers_is_idle(model, run->snapshot))
+		return true;
 	return strata_fence_holds(model, strata_fence_take(model, run->snapshot, run->position));
 }
 
@@ -275,6 +278,7 @@ runs_execute(const RunRequest *request, Run *run)
 	}
 	UnregisterSnapshot(run->snapshot);
 	run->snapshot = NULL;
+	strata_capture_prune();
 }
 
 static void

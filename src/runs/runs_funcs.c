@@ -50,6 +50,17 @@ is_counted(const RunStep *step)
 
 /* ---- recording ---- */
 
+/* How it was computed, for strata.steps. */
+static const char *
+step_method(const RunStep *step)
+{
+	if (step->skipped || !step->done || strcmp(step->plan->model->kind, "view") == 0)
+		return NULL;
+	if (step->result.method)
+		return step->result.method;
+	return step->result.why ? psprintf("full: %s", step->result.why) : "full";
+}
+
 void
 runs_record(int64 id, Run *run, bool published, const char *message)
 {
@@ -74,6 +85,7 @@ runs_record(int64 id, Run *run, bool published, const char *message)
 						  uncounted ? -1 : c->deleted,
 						  uncounted ? -1 : step->result.rejected,
 						  step->ms,
+						  step_method(step),
 						  step->message};
 
 		strata_runlog_step(id, &row);

@@ -408,7 +408,7 @@ runs_scratch_define(Scratch *scratch)
 	char *label = stand_in(scratch, m->schema, m->name);
 	StrataName name = strata_base_parse_name(label, "model");
 	StrataDefine define = {m->layer,  m->kind, label, moved_query(scratch, resolved_query(m)), moved_options(scratch),
-						   m->refresh};
+						   "full"};
 	StrataIdentity saved;
 	List *lacking = NIL;
 	ListCell *lc;

@@ -1,0 +1,511 @@
+/*
+ * layers_incremental.c: what the incremental upkeep of a model stands on: its plan, its hidden tables, its subscriptions.
+ *
+ * Hidden tables belong to the model's owner and stand in strata_state: m<id>_p<n> holds a part's rows, m<id>_s<n> the
+ * state of its groups. They are worth what the signature says: the plan they were built for, spelled out.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "guard/guard.h"
+#include "layers/layers_incremental.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/analyze.h"
+#include "parser/parser.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+#include "utils/typcache.h"
+
+bool strata_layers_incremental = true;
+double strata_layers_full_cost = 1;
+
+char *
+layers_sentence(const char *words)
+{
+	char *text = psprintf("%s.", words);
+
+	text[0] = pg_toupper((unsigned char) text[0]);
+	return text;
+}
+
+static Query *
+analyze(const char *sql)
+{
+	List *parsed = raw_parser(sql, RAW_PARSE_DEFAULT);
+
+	return parse_analyze_fixedparams(linitial(parsed), sql, NULL, 0, NULL);
+}
+
+static Oid
+hidden_oid(const StrataModel *model, const char *suffix)
+{
+	return get_relname_relid(psprintf("m%d_%s", model->id, suffix), get_namespace_oid("strata_state", false));
+}
+
+/* ---- columns of the hidden tables ---- */
+
+static TargetColumn *
+hidden_column(const char *name, Oid type, int32 typmod, Oid collation)
+{
+	return layers_column(name, type, typmod, collation, "");
+}
+
+/* c1, c2, ...: names of a part's columns need not be unique, and nobody reads them. */
+static List *
+part_columns(const StrataPart *part)
+{
+	List *columns = NIL;
+	ListCell *lc;
+
+	foreach (lc, part->query->targetList)
+	{
+		TargetEntry *te = lfirst(lc);
+
+		if (te->resjunk)
+			continue;
+		columns = lappend(columns,
+						  hidden_column(psprintf("c%d", list_length(columns) + 1), exprType((Node *) te->expr),
+										exprTypmod((Node *) te->expr), exprCollation((Node *) te->expr)));
+	}
+	return columns;
+}
+
+static List *
+state_columns(const StrataAlgebra *algebra)
+{
+	List *columns = NIL;
+	ListCell *lc;
+
+	foreach (lc, algebra->columns)
+	{
+		StrataStateColumn *c = lfirst(lc);
+
+		columns = lappend(columns, hidden_column(c->name, c->type, c->typmod, c->collation));
+	}
+	return columns;
+}
+
+static bool
+same_columns(Oid relid, const List *wanted)
+{
+	List *there = layers_target_columns(relid);
+
+	if (list_length(there) != list_length(wanted))
+		return false;
+	for (int i = 0; i < list_length(wanted); i++)
+	{
+		TargetColumn *a = list_nth(there, i);
+		TargetColumn *b = list_nth(wanted, i);
+
+		if (strcmp(a->name, b->name) != 0 || a->type_oid != b->type_oid || a->typmod != b->typmod ||
+			a->collation != b->collation)
+			return false;
+	}
+	return true;
+}
+
+/* The columns that a btree can hold: an index finds rows by as many of the key's columns as it can. */
+static char *
+indexed(const List *columns, const List *positions)
+{
+	List *names = NIL;
+	ListCell *lc;
+
+	foreach (lc, positions)
+	{
+		TargetColumn *c = list_nth(columns, lfirst_int(lc) - 1);
+
+		if (list_length(names) < INDEX_MAX_KEYS &&
+			OidIsValid(lookup_type_cache(c->type_oid, TYPECACHE_BTREE_OPFAMILY)->btree_opf))
+			names = lappend(names, c->name);
+	}
+	return names == NIL ? NULL : strata_base_join_quoted(names, ", ");
+}
+
+static Oid
+make_table(const StrataModel *model, const char *suffix, const List *columns, const List *key, bool busy)
+{
+	Oid relid = hidden_oid(model, suffix);
+	char *label = strata_registry_state_relation(model->id, suffix);
+	char *index = indexed(columns, key);
+	List *ddl = NIL;
+	ListCell *lc;
+
+	if (OidIsValid(relid) && same_columns(relid, columns))
+		return relid;
+	if (OidIsValid(relid))
+		layers_keeper_ddl(psprintf("DROP TABLE %s", label));
+	foreach (lc, columns)
+		ddl = lappend(ddl, layers_column_ddl(lfirst(lc)));
+	/* room on each page, so that a changed row stays there and no index has to know */
+	layers_keeper_ddl(
+		psprintf("CREATE TABLE %s (%s)%s", label, strata_base_join(ddl, ", "), busy ? " WITH (fillfactor = 70)" : ""));
+	if (index)
+		layers_keeper_ddl(psprintf("CREATE INDEX ON %s (%s)", label, index));
+	layers_keeper_ddl(
+		psprintf("ALTER TABLE %s OWNER TO %s", label, quote_identifier(GetUserNameFromId(model->owner, false))));
+	return hidden_oid(model, suffix);
+}
+
+static List *
+first_positions(int n)
+{
+	List *positions = NIL;
+
+	for (int i = 1; i <= n; i++)
+		positions = lappend_int(positions, i);
+	return positions;
+}
+
+/* ---- the plan ---- */
+
+/* What no trigger can watch: said of the first such relation. */
+static const char *
+uncaptured(const IncrementalModel *m)
+{
+	ListCell *lc;
+
+	foreach (lc, m->plan->inputs)
+	{
+		StrataInput *input = lfirst(lc);
+		const char *why = strata_capture_unsupported(input->relid, m->model->owner);
+
+		if (why)
+			return psprintf("changes of %s are not captured: %s",
+							strata_base_label(get_namespace_name(get_rel_namespace(input->relid)),
+											  get_rel_name(input->relid)),
+							why);
+	}
+	return NULL;
+}
+
+static char *
+consumer(const StrataModel *model)
+{
+	return psprintf("m%d", model->id);
+}
+
+static bool
+is_input(const IncrementalModel *m, Oid relid)
+{
+	ListCell *lc;
+
+	foreach (lc, m->plan->inputs)
+		if (((StrataInput *) lfirst(lc))->relid == relid)
+			return true;
+	return false;
+}
+
+static void
+subscribe(const IncrementalModel *m)
+{
+	StrataArgs args = {0};
+	StrataRows *rows;
+	ListCell *lc;
+
+	/* what it read under an earlier definition: nobody would look at those changes again */
+	strata_args_int4(&args, m->model->id);
+	rows = strata_base_keeper_query("SELECT unnest(inputs) FROM strata_state.incremental WHERE model_id = $1", &args);
+	for (uint64 i = 0; i < rows->count; i++)
+		if (!is_input(m, strata_rows_int(rows, i, 1)))
+			strata_capture_forget(strata_rows_int(rows, i, 1), consumer(m->model));
+
+	foreach (lc, m->plan->inputs)
+		strata_capture_subscribe(((StrataInput *) lfirst(lc))->relid, consumer(m->model));
+}
+
+static bool
+is_subscribed(const IncrementalModel *m)
+{
+	ListCell *lc;
+
+	foreach (lc, m->plan->inputs)
+		if (!strata_capture_installed(((StrataInput *) lfirst(lc))->relid))
+			return false;
+	return true;
+}
+
+/* An index on the target by which the rows of a group are found, where the declared key does not serve. */
+static void
+index_target(const IncrementalModel *m, const StrataPart *last)
+{
+	const StrataModel *model = m->model;
+	char *name = psprintf("strata_m%d_find", model->id);
+	char *columns = last->keys == NIL || m->key != NIL
+						? NULL
+						: indexed(layers_target_columns(model->relid), last->keys);
+	Oid there = get_relname_relid(name, get_namespace_oid(model->schema, false));
+	StrataArgs args = {0};
+
+	if (OidIsValid(there))
+	{
+		char *definition;
+
+		strata_args_int8(&args, there);
+		definition = strata_rows_text(strata_base_query("SELECT pg_get_indexdef($1::oid)", &args), 0, 1);
+		if (columns && strstr(definition, psprintf("(%s)", columns)))
+			return;
+		strata_base_execute(psprintf("DROP INDEX %s", strata_base_label(model->schema, name)), NULL);
+	}
+	if (columns)
+		strata_base_execute(psprintf("CREATE INDEX %s ON %s (%s)", name, model->label, columns), NULL);
+}
+
+/*
+ * The columns of a fact that have an index of their own; make: they are given one. A dimension that changes would otherwise have the
+ * whole source read for the facts it concerns.
+ */
+static List *
+indexed_lookups(const IncrementalModel *m, bool make)
+{
+	StrataModel *model = m->model;
+	List *found = NIL;
+	ListCell *lc;
+
+	if (model->layer != STRATA_FACT)
+		return NIL;
+	foreach (lc, layers_fact_lookups(model))
+	{
+		IncrementalLookup *l = lfirst(lc);
+		AttrNumber attnum = get_attnum(model->relid, l->column);
+		StrataArgs args = {0};
+
+		strata_args_int8(&args, model->relid);
+		strata_args_int4(&args, attnum);
+		if (strata_base_keeper_query("SELECT FROM pg_index WHERE indrelid = $1::oid AND indkey[0] = $2 AND indisvalid"
+									 " AND indpred IS NULL",
+									 &args)
+				->count == 0)
+		{
+			if (!make)
+				continue;
+			strata_base_execute(psprintf("CREATE INDEX ON %s (%s)", model->label, quote_identifier(l->column)), NULL);
+		}
+		found = lappend(found, l);
+	}
+	return found;
+}
+
+/* False: a table is missing or of another shape, and make was not said. */
+static bool
+find_tables(IncrementalModel *m, bool make)
+{
+	ListCell *lc;
+
+	foreach (lc, m->plan->parts)
+	{
+		StrataPart *part = lfirst(lc);
+		/* of a dimension's extract only the keys that changed are looked at: no state tells more */
+		StrataAlgebra *algebra = part->rule == STRATA_RULE_ALGEBRA && !(part->last && m->extract)
+									 ? strata_incremental_algebra(part)
+									 : NULL;
+		char *suffix = psprintf("p%d", part->number);
+		Oid state = InvalidOid;
+
+		if (algebra)
+		{
+			List *columns = state_columns(algebra);
+			char *name = psprintf("s%d", part->number);
+
+			state = hidden_oid(m->model, name);
+			if (make)
+				state = make_table(m->model, name, columns, first_positions(algebra->nkeys), true);
+			else if (!OidIsValid(state) || !same_columns(state, columns))
+				return false;
+		}
+		m->algebras = lappend(m->algebras, algebra);
+		m->states = lappend_oid(m->states, state);
+		if (!part->last)
+		{
+			List *columns = part_columns(part);
+			Oid relid = hidden_oid(m->model, suffix);
+
+			if (make)
+				relid = make_table(m->model, suffix, columns, part->keys, part->rule == STRATA_RULE_ALGEBRA);
+			else if (!OidIsValid(relid) || !same_columns(relid, columns))
+				return false;
+			m->hidden = lappend_oid(m->hidden, relid);
+		}
+		else if (make && !m->extract)
+			index_target(m, part);
+	}
+	return true;
+}
+
+/* All that the stored state rests on, spelled out. */
+static char *
+signature(const IncrementalModel *m)
+{
+	StringInfoData buf;
+	ListCell *lc;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "1 %d %s", m->model->version, m->model->settings.time_zone);
+	foreach (lc, m->plan->parts)
+	{
+		StrataPart *part = lfirst(lc);
+
+		appendStringInfo(&buf, "\n%d %s", part->rule, strata_incremental_full(part));
+	}
+	return psprintf(UINT64_FORMAT "-" UINT64_FORMAT, hash_bytes_extended((unsigned char *) buf.data, buf.len, 1),
+					hash_bytes_extended((unsigned char *) buf.data, buf.len, 2));
+}
+
+IncrementalModel *
+layers_incremental_open(StrataModel *model, const char *query, List *key, const char *key_word, IncrementalOpen how)
+{
+	IncrementalModel *m = palloc0(sizeof(IncrementalModel));
+	ListCell *lc;
+
+	m->model = model;
+	m->key = key;
+	m->key_word = key_word;
+	m->extract = model->layer == STRATA_DIMENSION;
+	if (strcmp(model->refresh, "full") == 0)
+		m->refusal = "refresh => 'full'";
+	else if (!strata_layers_incremental && strcmp(model->refresh, "incremental") != 0)
+		m->refusal = "strata.incremental is off";
+	if (m->refusal)
+		return m;
+	m->plan = strata_incremental_plan(analyze(query), key);
+	foreach (lc, ((StrataPart *) llast(m->plan->parts))->query->targetList)
+		if (!((TargetEntry *) lfirst(lc))->resjunk)
+			m->columns = lappend(m->columns, ((TargetEntry *) lfirst(lc))->resname);
+	if (m->plan->whole)
+		m->refusal = m->plan->why_whole;
+	else if (m->extract && !layers_incremental_has_keys(m))
+		m->refusal = "its query cannot be computed for some keys alone";
+	else
+		m->refusal = uncaptured(m);
+	if (m->refusal)
+		return m;
+	if (!find_tables(m, how != INCREMENTAL_LOOK))
+	{
+		m->refusal = "its hidden tables are not there";
+		return m;
+	}
+	strata_incremental_bind(m->plan, m->hidden);
+	m->lookups = indexed_lookups(m, how != INCREMENTAL_LOOK);
+	m->signature = signature(m);
+	if (how == INCREMENTAL_SUBSCRIBE)
+	{
+		subscribe(m);
+		strata_guard_watch(model->relid, model->id);
+	}
+	else if (!is_subscribed(m))
+		m->refusal = "changes of what it reads are not captured";
+	return m;
+}
+
+/* ---- what is known about it ---- */
+
+bool
+layers_incremental_is_built(const IncrementalModel *m)
+{
+	StrataArgs args = {0};
+	StrataRows *rows;
+
+	strata_args_int4(&args, m->model->id);
+	rows = strata_base_keeper_query("SELECT signature FROM strata_state.incremental WHERE model_id = $1", &args);
+	return rows->count > 0 && !m->refusal && strcmp(strata_rows_text(rows, 0, 1), m->signature) == 0;
+}
+
+/* Views stand in the plan as what they are: one replaced is noticed by the plan's signature only. */
+static bool
+reads_views(const IncrementalModel *m)
+{
+	ListCell *lc;
+
+	foreach (lc, m->model->dependencies)
+	{
+		const StrataDependency *d = lfirst(lc);
+		Oid schema = get_namespace_oid(d->schema, true);
+
+		if (!OidIsValid(schema) || get_rel_relkind(get_relname_relid(d->name, schema)) == RELKIND_VIEW)
+			return true;
+	}
+	return false;
+}
+
+bool
+strata_layers_is_idle(const StrataModel *model, Snapshot snapshot)
+{
+	StrataArgs args = {0};
+	StrataRows *rows;
+
+	if (strcmp(model->refresh, "full") == 0 || !strata_layers_incremental)
+		return false;
+	strata_args_int4(&args, model->id);
+	rows = strata_base_keeper_query(
+		"SELECT unnest(inputs) FROM strata_state.incremental WHERE model_id = $1 AND quick", &args);
+	for (uint64 i = 0; i < rows->count; i++)
+	{
+		Oid relid = strata_rows_int(rows, i, 1);
+		StrataCaptureChanges *changes;
+
+		if (get_rel_name(relid) == NULL)
+			return false;
+		changes = strata_capture_changes(relid, consumer(model), snapshot);
+		if (!changes->known || changes->count > 0)
+			return false;
+	}
+	return rows->count > 0 && !strata_guard_was_edited(model->id, snapshot);
+}
+
+void
+layers_incremental_set_built(const IncrementalModel *m, Snapshot snapshot)
+{
+	StrataArgs args = {0};
+
+	StringInfoData inputs;
+	ListCell *lc;
+
+	initStringInfo(&inputs);
+	foreach (lc, m->plan->inputs)
+		appendStringInfo(&inputs, "%s%u", foreach_current_index(lc) > 0 ? "," : "",
+						 ((StrataInput *) lfirst(lc))->relid);
+	strata_args_int4(&args, m->model->id);
+	strata_args_text(&args, m->signature);
+	strata_args_text(&args, psprintf("{%s}", inputs.data));
+	strata_args_bool(&args, !reads_views(m));
+	strata_base_keeper_execute("INSERT INTO strata_state.incremental (model_id, signature, inputs, quick)"
+							   " VALUES ($1, $2, $3::oid[], $4) ON CONFLICT (model_id) DO UPDATE"
+							   " SET signature = excluded.signature, inputs = excluded.inputs, quick = excluded.quick",
+							   &args);
+	strata_guard_forget_edits(m->model->id, snapshot);
+}
+
+void
+layers_incremental_unbuilt(const StrataModel *model)
+{
+	StrataArgs args = {0};
+
+	strata_args_int4(&args, model->id);
+	strata_base_keeper_execute("DELETE FROM strata_state.incremental WHERE model_id = $1", &args);
+}
+
+void
+layers_incremental_forget(const StrataModel *model)
+{
+	Oid schema = get_namespace_oid("strata_state", false);
+	StrataArgs args = {0};
+	StrataRows *rows;
+
+	strata_args_text(&args, psprintf("^m%d_[ps][0-9]+$", model->id));
+	strata_args_int8(&args, schema);
+	rows = strata_base_keeper_query("SELECT relname FROM pg_class WHERE relnamespace = $2::oid AND relkind = 'r' AND relname ~ $1"
+									" ORDER BY relname",
+									&args);
+	for (uint64 i = 0; i < rows->count; i++)
+		layers_keeper_ddl(psprintf("DROP TABLE %s", strata_base_label("strata_state", strata_rows_text(rows, i, 1))));
+	layers_incremental_unbuilt(model);
+	strata_capture_forget(InvalidOid, consumer(model));
+	if (OidIsValid(model->relid) && get_rel_name(model->relid) != NULL)
+		strata_guard_unwatch(model->relid);
+}

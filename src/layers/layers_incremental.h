@@ -1,0 +1,93 @@
+/*
+ * layers_incremental.h: keeping a model's rows by the changes of what it reads.
+ */
+#ifndef STRATA_LAYERS_INCREMENTAL_H
+#define STRATA_LAYERS_INCREMENTAL_H
+
+#include "capture/capture.h"
+#include "incremental/incremental.h"
+#include "layers/layers_internal.h"
+
+/* How a model's rows follow from what it reads, with the tables that this takes. */
+typedef struct IncrementalModel
+{
+	StrataModel *model;
+	List *key;            /* names: the target's declared key or grain */
+	const char *key_word; /* "key", "grain" */
+	bool extract;         /* of a dimension: the rows of the last part are not kept as they are */
+	List *columns;        /* names of the last part's columns */
+	StrataIncremental *plan;
+	List *hidden;         /* Oid: tables of the hidden parts, by number - 1 */
+	List *states;         /* Oid: state table of each part, by number - 1; InvalidOid none */
+	List *algebras;       /* StrataAlgebra *: likewise; NULL none */
+	LayersBeforeWrite before_write; /* NULL: nothing is to be done */
+	List *lookups;        /* IncrementalLookup *: of a fact */
+	const char *refusal;  /* why it is computed in full, in words; NULL: it is incremental */
+	char *signature;      /* of all that the stored state rests on */
+} IncrementalModel;
+
+/*
+ * A column of a fact that holds the surrogate key of a dimension, with an index: the facts that a change of the dimension concerns
+ * are those that point at a version changed, and those that point at none and have the key of a new one.
+ */
+typedef struct IncrementalLookup
+{
+	Oid dimension;
+	char *surrogate;         /* its column in the dimension */
+	char *column;            /* and in the fact */
+	List *dimension_columns; /* names: the natural key */
+	List *fact_columns;      /* names, beside them */
+} IncrementalLookup;
+
+extern List *layers_fact_lookups(StrataModel *model); /* layers_fact.c */
+
+typedef enum IncrementalOpen
+{
+	INCREMENTAL_LOOK,     /* change nothing */
+	INCREMENTAL_MAKE,     /* create the hidden tables that are missing, and replace those of another shape */
+	INCREMENTAL_SUBSCRIBE /* and subscribe to the changes of what is read: locks it for a moment */
+} IncrementalOpen;
+
+/* The plan of a model whose rows are those of the query (the target's columns, in its order). As the owner. */
+extern IncrementalModel *layers_incremental_open(StrataModel *model, const char *query, List *key, const char *key_word,
+												 IncrementalOpen how);
+/* Whether the stored state is what the plan needs. */
+extern bool layers_incremental_is_built(const IncrementalModel *m);
+/* Hidden tables, subscriptions, and what is known about it: all gone. */
+extern void layers_incremental_set_built(const IncrementalModel *m, Snapshot snapshot);
+/* It was computed in full and its state was not kept up. */
+extern void layers_incremental_unbuilt(const StrataModel *model);
+extern void layers_incremental_forget(const StrataModel *model);
+
+/*
+ * layers_incremental_run.c. False: it could not be done so (result->method says why), nothing that matters was
+ * changed, and the model has to be computed in full.
+ */
+extern bool layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, StrataRefreshResult *result);
+/* Runs body in a subtransaction. False: it gave false, or failed on the data; what it did is undone in the latter case. */
+extern bool layers_incremental_attempt(bool (*body)(void *), void *arg, char **why);
+
+/* A dimension: the keys that changes touch, and the rows its query gives for them. */
+typedef struct IncrementalExtract
+{
+	StrataRowSet *keys; /* dimension_keys: the columns below; NULL: nothing has changed */
+	StrataRowSet *rows; /* dimension_extract; NULL: no keys */
+	List *columns;      /* names: the part of the natural key by which it is restricted */
+	List *positions;
+	StrataRefreshResult ignored;
+} IncrementalExtract;
+
+extern bool layers_incremental_has_keys(const IncrementalModel *m);
+extern bool layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, char **why,
+									   IncrementalExtract *extract);
+extern void layers_incremental_advance(List *positions);
+/* The state tables and hidden parts from nothing; the caller then writes the target with the SQL given back. */
+extern char *layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh);
+extern void layers_incremental_built(IncrementalModel *m, const StrataRefresh *refresh);
+
+/* "its layer ..." as "Its layer ... ." */
+extern char *layers_sentence(const char *words);
+extern double strata_layers_full_cost; /* setting strata.incremental_full_cost */
+extern bool strata_layers_incremental; /* setting strata.incremental */
+
+#endif

@@ -1,0 +1,788 @@
+/*
+ * layers_incremental_run.c: one refresh by changes.
+ *
+ * Takes what each relation read has changed by since the model's position, runs the parts in order, each on the changes of what it reads, and
+ * hands its own change on. All or nothing: an error of the data that only a difference meets (rows that never stood side by side are joined
+ * for a moment) rolls back to before, and the model is computed in full.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "executor/tuptable.h"
+#include "layers/layers_incremental.h"
+#include "miscadmin.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+typedef struct Work
+{
+	IncrementalModel *m;
+	const StrataRefresh *refresh;
+	StrataRefreshResult *result;
+	List *positions; /* StrataCaptureChanges *: to be advanced */
+	List *changed;   /* StrataChanged * */
+	List *rowsets;   /* StrataRowSet * */
+	char **failure; /* why it could not be done */
+	double change_cost; /* by the planner, where it was asked */
+	double full_cost;
+	uint64 n_changed;
+} Work;
+
+static char *
+set_name(Oid relid)
+{
+	return psprintf("strata_change_%u", relid);
+}
+
+static bool
+reads_one_of(Node *node, List *changed)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+		ListCell *lc;
+
+		foreach (lc, changed)
+			if (rte->rtekind == RTE_RELATION && rte->relid == ((StrataChanged *) lfirst(lc))->relid)
+				return true;
+		return false;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_one_of, changed, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, reads_one_of, changed);
+}
+
+static void
+note_change(Work *w, Oid relid, StrataRowSet *set)
+{
+	StrataChanged *c = palloc0(sizeof(StrataChanged));
+
+	c->relid = relid;
+	c->rowset = set->name;
+	w->changed = lappend(w->changed, c);
+	w->rowsets = lappend(w->rowsets, set);
+}
+
+static uint64
+count_changed(const Work *w)
+{
+	uint64 n = 0;
+	ListCell *lc;
+
+	foreach (lc, w->rowsets)
+		n += ((StrataRowSet *) lfirst(lc))->count;
+	return n;
+}
+
+/* False: something cannot be told, and why says what. */
+static bool
+collect(Work *w)
+{
+	ListCell *lc;
+
+	foreach (lc, w->m->plan->inputs)
+	{
+		StrataInput *input = lfirst(lc);
+		StrataCaptureChanges *changes =
+			strata_capture_changes(input->relid, psprintf("m%d", w->m->model->id), w->refresh->snapshot);
+
+		w->positions = lappend(w->positions, changes);
+		if (!changes->known)
+			*w->failure = psprintf("%s: %s", strata_base_label(get_namespace_name(get_rel_namespace(input->relid)), get_rel_name(input->relid)),
+							  changes->why);
+	}
+	if (*w->failure)
+		return false;
+	foreach (lc, w->positions)
+	{
+		StrataInput *input = list_nth(w->m->plan->inputs, foreach_current_index(lc));
+		StrataCaptureChanges *changes = lfirst(lc);
+		StrataRowSet *set;
+
+		if (changes->count == 0)
+			continue;
+		set = strata_capture_rowset(changes, set_name(input->relid), input->used, w->refresh->snapshot);
+		if (set->count == 0)
+			strata_rowset_free(set);
+		else
+			note_change(w, input->relid, set);
+	}
+	w->n_changed = count_changed(w);
+	w->result->counts.rows_in = w->n_changed;
+	return true;
+}
+
+/* ---- targets of parts ---- */
+
+static StrataDeltaTarget
+target_of(const Work *w, const StrataPart *part)
+{
+	StrataDeltaTarget t = {0};
+	ListCell *lc;
+
+	t.relid = part->last ? w->m->model->relid : list_nth_oid(w->m->hidden, part->number - 1);
+	t.label = part->last ? w->m->model->label
+						 : strata_base_label("strata_state", get_rel_name(t.relid));
+	t.columns = layers_names(layers_target_columns(t.relid));
+	t.no_swap = !part->last;
+	if (part->last)
+	{
+		t.key = w->m->key;
+		t.key_word = w->m->key_word;
+	}
+	foreach (lc, part->keys)
+		t.find = lappend(t.find, list_nth(t.columns, lfirst_int(lc) - 1));
+	t.find_unique = part->keys_unique && t.find != NIL;
+	return t;
+}
+
+static void
+add_counts(Work *w, const StrataPart *part, const StrataDeltaCounts *counts)
+{
+	if (!part->last)
+		return;
+	w->result->counts = *counts;
+	w->result->counts.rows_in = w->n_changed;
+}
+
+static List *
+with(const List *sets, StrataRowSet *one)
+{
+	return lappend(list_copy(sets), one);
+}
+
+/* The change of a part's rows as signed rows: written, and handed on. */
+static bool
+apply_signed(Work *w, const StrataPart *part, StrataRowSet *change)
+{
+	StrataDeltaTarget t = target_of(w, part);
+	StrataDeltaCounts counts = {0};
+
+	if (part->last && w->m->before_write && change->count > 0)
+		w->m->before_write(w->m->model, change, w->refresh);
+	if (change->count > 0 && !strata_delta_apply_signed(&t, change, w->refresh->snapshot, &counts))
+	{
+		*w->failure = psprintf("%s does not hold the rows that are to go", t.label);
+		return false;
+	}
+	add_counts(w, part, &counts);
+	if (change->count > 0 && !part->last)
+		note_change(w, t.relid, change);
+	else
+		strata_rowset_free(change);
+	return true;
+}
+
+/* The rows in scope become those of the query: written, and what changed handed on. */
+static void
+apply_part(Work *w, const StrataPart *part, const char *sql, List *rowsets, const char *scope)
+{
+	StrataDeltaTarget t = target_of(w, part);
+	StrataDeltaCounts counts = {0};
+	StrataRowSet *rows = NULL;
+	StrataRowSet *change;
+
+	if (part->last && w->m->before_write)
+	{
+		rows = strata_base_run_rowset("strata_rows", sql, NULL, w->refresh->snapshot, rowsets);
+		w->m->before_write(w->m->model, rows, w->refresh);
+		sql = "SELECT * FROM strata_rows";
+		rowsets = lappend(list_copy(rowsets), rows);
+	}
+	change = strata_delta_apply_part(&t, sql, NULL, w->refresh->snapshot, rowsets, scope,
+									 part->last ? NULL : set_name(t.relid), &counts);
+	if (rows)
+		strata_rowset_free(rows);
+	if (change && change->count > 0)
+		note_change(w, t.relid, change);
+	add_counts(w, part, &counts);
+}
+
+static StrataRowSet *
+run(Work *w, const char *name, const char *sql)
+{
+	return strata_base_run_rowset(name, sql, NULL, w->refresh->snapshot, w->rowsets);
+}
+
+/* Whether a row set of keys holds a NULL. */
+static bool
+has_nulls(StrataRowSet *keys, int n)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(keys->desc, &TTSOpsMinimalTuple);
+	bool found = false;
+
+	tuplestore_rescan(keys->store);
+	while (!found && tuplestore_gettupleslot(keys->store, true, false, slot))
+	{
+		slot_getsomeattrs(slot, n);
+		for (int i = 0; i < n; i++)
+			found |= slot->tts_isnull[i];
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	tuplestore_rescan(keys->store);
+	return found;
+}
+
+/* ---- facts ---- */
+
+/* Whether the table is the dimension, or a part computed from nothing but it. */
+static bool
+is_of_dimension(const Work *w, Oid relid, Oid dimension)
+{
+	StrataChanged of = {dimension, NULL};
+	int at = list_member_oid(w->m->hidden, relid) ? 0 : -1;
+
+	if (relid == dimension)
+		return true;
+	if (at < 0)
+		return false;
+	while (list_nth_oid(w->m->hidden, at) != relid)
+		at++;
+	return reads_one_of((Node *) ((StrataPart *) list_nth(w->m->plan->parts, at))->query, list_make1(&of));
+}
+
+/* Its place among the columns of the dimension's row set (by attribute), or of the part's (columns as they stand). */
+static char *
+change_column(Oid relid, const StrataRowSet *change, Oid dimension, const char *name)
+{
+	AttrNumber attnum = get_attnum(dimension, name);
+	int position = 0;
+
+	if (relid == dimension)
+		position = attnum;
+	else
+	{
+		ListCell *lc;
+
+		foreach (lc, layers_target_columns(dimension))
+		{
+			position++;
+			if (strcmp(((TargetColumn *) lfirst(lc))->name, name) == 0)
+				break;
+		}
+	}
+	return psprintf("c.%s", quote_identifier(NameStr(TupleDescAttr(change->desc, position - 1)->attname)));
+}
+
+/* The grains of the facts that a change of their dimension concerns, looked up in the fact itself. */
+static void
+grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change, StringInfo sql)
+{
+	char *grain = layers_list(w->m->key, "o", ", ");
+	char *surrogate = change_column(changed->relid, change, l->dimension, l->surrogate);
+	StringInfoData same;
+
+	initStringInfo(&same);
+	for (int i = 0; i < list_length(l->dimension_columns); i++)
+	{
+		char *name = list_nth(l->dimension_columns, i);
+
+		appendStringInfo(&same, " AND o.%s %s %s", quote_identifier(list_nth(l->fact_columns, i)),
+						 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, name))),
+						 change_column(changed->relid, change, l->dimension, name));
+	}
+	appendStringInfo(sql,
+					 "%sSELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0) AS c\n"
+					 "  JOIN %s AS o ON o.%s = c.strata_key\n"
+					 "UNION ALL\nSELECT %s\n  FROM %s AS c\n  JOIN %s AS o ON o.%s = 0%s WHERE c.strata_sign > 0",
+					 sql->len > 0 ? "\nUNION ALL\n" : "", grain, surrogate, change->name, w->m->model->label,
+					 quote_identifier(l->column), grain, change->name, w->m->model->label,
+					 quote_identifier(l->column), same.data);
+}
+
+/* SQL of the grains to be computed again; NULL: no dimension has changed, and the change of the source is all there is. */
+static char *
+fact_grains(Work *w, const StrataPart *part)
+{
+	StringInfoData sql;
+	List *others = NIL;
+	char *keys;
+	ListCell *lc;
+
+	initStringInfo(&sql);
+	foreach (lc, w->changed)
+	{
+		StrataChanged *c = lfirst(lc);
+		bool found = false;
+		ListCell *lc2;
+
+		if (!reads_one_of((Node *) part->query, list_make1(c)))
+			continue;
+		foreach (lc2, w->m->lookups)
+		{
+			IncrementalLookup *l = lfirst(lc2);
+
+			if (!is_of_dimension(w, c->relid, l->dimension))
+				continue;
+			grains_by_lookup(w, l, c, list_nth(w->rowsets, foreach_current_index(lc)), &sql);
+			found = true;
+		}
+		if (!found)
+			others = lappend(others, c);
+	}
+	if (sql.len == 0)
+		return NULL;
+	keys = others != NIL ? strata_incremental_keys(part, others) : NULL;
+	return keys ? psprintf("%s\nUNION ALL\n%s", sql.data, keys) : sql.data;
+}
+
+/*
+ * A fact whose dimensions have changed: joining the source to the changed versions would read all of the source where it has no index
+ * for that. The fact knows its own keys.
+ */
+static bool
+run_fact(Work *w, const StrataPart *part, bool *done)
+{
+	StrataPart keyed = *part;
+	StrataDeltaTarget t = target_of(w, part);
+	StrataRowSet *grains;
+	StringInfoData names;
+	char *sql;
+	ListCell *lc;
+
+	keyed.rule = STRATA_RULE_KEYS;
+	keyed.keys_unique = true;
+	keyed.keys = NIL;
+	initStringInfo(&names);
+	foreach (lc, w->m->key)
+	{
+		keyed.keys = lappend_int(keyed.keys, layers_position(t.columns, lfirst(lc)) + 1);
+		appendStringInfo(&names, "%sk%d", foreach_current_index(lc) > 0 ? ", " : "", foreach_current_index(lc) + 1);
+	}
+	sql = fact_grains(w, &keyed);
+	*done = sql != NULL;
+	if (sql == NULL)
+		return true;
+	grains = run(w, "strata_keys", psprintf("SELECT DISTINCT * FROM (\n%s) AS g (%s)", sql, names.data));
+	if (grains->count > 0)
+	{
+		apply_part(w, part, strata_incremental_restricted(&keyed, "strata_keys", false), with(w->rowsets, grains),
+				   psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
+							strata_incremental_key_match(&keyed, "o", w->m->key, "k", false)));
+	}
+	strata_rowset_free(grains);
+	return true;
+}
+
+/* ---- decision ---- */
+
+/* Below so many changed rows the change is taken to be cheaper: asking the planner costs more than it could save. */
+#define FEW_CHANGES 1000
+
+/* Whether the planner holds the statement dearer than computing the part in full; times: by how much it must be. */
+static bool
+is_dearer(Work *w, const StrataPart *part, const char *sql, List *rowsets, double times)
+{
+	double change;
+	double full;
+
+	if (count_changed(w) < FEW_CHANGES || strata_layers_full_cost <= 0)
+		return false;
+	change = strata_base_estimate(sql, rowsets).cost;
+	full = strata_base_estimate(strata_incremental_full(part), NIL).cost;
+	w->change_cost += change;
+	w->full_cost += full;
+	return change > full * times * strata_layers_full_cost;
+}
+
+static bool
+refuse_cost(Work *w)
+{
+	*w->failure = psprintf("its change would cost more (%.0f) than all of it (%.0f)", w->change_cost, w->full_cost);
+	return false;
+}
+
+static bool
+run_signed(Work *w, const StrataPart *part)
+{
+	bool done;
+	char *sql;
+
+	Query *query;
+	Oid relid = part->last ? w->m->model->relid : list_nth_oid(w->m->hidden, part->number - 1);
+
+	if (part->last && w->m->lookups != NIL)
+	{
+		if (!run_fact(w, part, &done))
+			return false;
+		if (done)
+			return true;
+	}
+	query = strata_incremental_change(part->query, w->changed);
+	if (query == NULL)
+		return true;
+	sql = strata_incremental_deparse(query);
+	if (is_dearer(w, part, sql, w->rowsets, 1.5))
+		return refuse_cost(w);
+	return apply_signed(w, part,
+						strata_base_run_signed(set_name(relid), sql, NULL, w->refresh->snapshot, w->rowsets));
+}
+
+static bool
+run_keys(Work *w, const StrataPart *part)
+{
+	StrataDeltaTarget t = target_of(w, part);
+	char *sql = strata_incremental_keys(part, w->changed);
+	StrataRowSet *keys;
+	bool nulls;
+
+	if (sql == NULL)
+		return true;
+	keys = run(w, "strata_keys", sql);
+	if (keys->count > 0)
+	{
+		nulls = has_nulls(keys, list_length(part->keys));
+		sql = strata_incremental_restricted(part, "strata_keys", nulls);
+		if (is_dearer(w, part, sql, with(w->rowsets, keys), 0.8))
+			apply_part(w, part, strata_incremental_full(part), NIL, NULL);
+		else
+			apply_part(w, part, sql, with(w->rowsets, keys),
+				   psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
+							strata_incremental_key_match(part, "o", t.find, "k", nulls)));
+	}
+	strata_rowset_free(keys);
+	return true;
+}
+
+static bool
+run_whole(Work *w, const StrataPart *part)
+{
+	apply_part(w, part, strata_incremental_full(part), NIL, NULL);
+	return true;
+}
+
+/* How many of the merged groups have to be computed again from their rows. */
+static int64
+count_rescans(Work *w, StrataRowSet *merged)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(merged->desc, &TTSOpsMinimalTuple);
+	int64 n = 0;
+
+	tuplestore_rescan(merged->store);
+	while (tuplestore_gettupleslot(merged->store, true, false, slot))
+	{
+		bool isnull;
+		Datum flag = slot_getattr(slot, merged->desc->natts, &isnull);
+
+		n += !isnull && DatumGetBool(flag);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	tuplestore_rescan(merged->store);
+	return n;
+}
+
+/* The groups whose new state does not follow from the old one and the change. */
+static StrataRowSet *
+rescan(Work *w, const StrataAlgebra *algebra, StrataRowSet *merged, bool nulls)
+{
+	Snapshot snapshot = w->refresh->snapshot;
+	StrataRowSet *keys = NULL;
+	StrataRowSet *fresh;
+	StrataRowSet *all;
+
+	if (algebra->nkeys > 0)
+	{
+		List *names = NIL;
+
+		for (int i = 1; i <= algebra->nkeys; i++)
+			names = lappend(names, psprintf("k%d", i));
+		keys = strata_base_run_rowset(
+			"strata_keys",
+			psprintf("SELECT %s FROM strata_merge WHERE strata_rescan", strata_base_join_quoted(names, ", ")), NULL,
+			snapshot, list_make1(merged));
+	}
+	fresh = strata_base_run_rowset("strata_fresh", strata_algebra_state(algebra, keys ? "strata_keys" : NULL, nulls),
+								   NULL, snapshot, keys ? list_make1(keys) : NIL);
+	all = strata_base_run_rowset("strata_merge",
+								 strata_algebra_rescanned(algebra, "strata_merge", "strata_fresh", nulls), NULL,
+								 snapshot, list_make2(merged, fresh));
+	if (keys)
+		strata_rowset_free(keys);
+	strata_rowset_free(fresh);
+	strata_rowset_free(merged);
+	return all;
+}
+
+static bool
+run_algebra(Work *w, const StrataPart *part)
+{
+	StrataAlgebra *algebra = list_nth(w->m->algebras, part->number - 1);
+	Oid state = list_nth_oid(w->m->states, part->number - 1);
+	char *label = strata_base_label("strata_state", get_rel_name(state));
+	List *columns = layers_names(layers_target_columns(state));
+	Oid relid = part->last ? w->m->model->relid : list_nth_oid(w->m->hidden, part->number - 1);
+	char *sql = strata_algebra_change(algebra, w->changed);
+	StrataRowSet *groups;
+	StrataRowSet *merged;
+	bool nulls;
+
+	if (sql == NULL)
+		return true;
+	if (is_dearer(w, part, sql, w->rowsets, 1.5))
+		return refuse_cost(w);
+	groups = run(w, "strata_groups", sql);
+	if (groups->count == 0)
+	{
+		strata_rowset_free(groups);
+		return true;
+	}
+	nulls = has_nulls(groups, algebra->nkeys);
+	merged = strata_base_run_rowset("strata_merge", strata_algebra_merge(algebra, "strata_groups", label, nulls), NULL,
+									w->refresh->snapshot, with(w->rowsets, groups));
+	if (count_rescans(w, merged) > 0)
+		merged = rescan(w, algebra, merged, nulls);
+	strata_rowset_free(groups);
+	if (!strata_delta_merge_state(label, columns, algebra->nkeys, merged, w->refresh->snapshot))
+	{
+		*w->failure = psprintf("the state in %s does not fit what has changed", label);
+		return false;
+	}
+	sql = strata_algebra_output(algebra, "strata_merge");
+	groups = strata_base_run_signed(set_name(relid), sql, NULL, w->refresh->snapshot, list_make1(merged));
+	strata_rowset_free(merged);
+	return apply_signed(w, part, groups);
+}
+
+/* all_but_last: the last part's rows are not written, its changes are looked at by the caller */
+static bool
+run_parts(Work *w, bool all_but_last)
+{
+	ListCell *lc;
+
+	foreach (lc, w->m->plan->parts)
+	{
+		StrataPart *part = lfirst(lc);
+		bool done = true;
+
+		CHECK_FOR_INTERRUPTS();
+		if ((part->last && all_but_last) || !reads_one_of((Node *) part->query, w->changed))
+			continue;
+		switch (part->rule)
+		{
+			case STRATA_RULE_SIGNED:
+				done = run_signed(w, part);
+				break;
+			case STRATA_RULE_ALGEBRA:
+				done = run_algebra(w, part);
+				break;
+			case STRATA_RULE_KEYS:
+				done = run_keys(w, part);
+				break;
+			case STRATA_RULE_WHOLE:
+				done = run_whole(w, part);
+				break;
+		}
+		if (!done)
+			return false;
+	}
+	return true;
+}
+
+static void
+advance(Work *w)
+{
+	layers_incremental_advance(w->positions);
+}
+
+/*
+ * All of it or nothing. Rows that never stood side by side meet in a difference, and an expression may fail on them that does not fail in
+ * the whole query: then what was begun is undone. why: in words, in the caller's memory.
+ */
+bool
+layers_incremental_attempt(bool (*body)(void *), void *arg, char **why)
+{
+	MemoryContext outer = CurrentMemoryContext;
+	MemoryContext context = AllocSetContextCreate(outer, "strata incremental refresh", ALLOCSET_DEFAULT_SIZES);
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool done = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		done = body(arg);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(outer);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData *edata;
+
+		MemoryContextSwitchTo(outer);
+		edata = CopyErrorData();
+		if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_CARDINALITY_VIOLATION)
+			PG_RE_THROW();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(outer);
+		CurrentResourceOwner = owner;
+		*why = psprintf("the change could not be computed alone: %s", edata->message);
+		done = false;
+	}
+	PG_END_TRY();
+	if (!done && *why)
+		*why = pstrdup(*why);
+	MemoryContextDelete(context);
+	return done;
+}
+
+static bool
+refresh_body(void *arg)
+{
+	Work *w = arg;
+
+	if (!collect(w) || !run_parts(w, false))
+		return false;
+	advance(w);
+	return true;
+}
+
+bool
+layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	Work w = {m, refresh, result};
+	char *why = NULL;
+	bool done;
+
+	w.failure = &why;
+	done = layers_incremental_attempt(refresh_body, &w, &why);
+	if (done)
+		result->method = w.full_cost > 0 ? psprintf("incremental: %llu changed rows, cost %.0f against %.0f in full",
+													 (unsigned long long) w.n_changed, w.change_cost, w.full_cost)
+										 : psprintf("incremental: %llu changed rows", (unsigned long long) w.n_changed);
+	else
+	{
+		memset(&result->counts, 0, sizeof(result->counts));
+		result->message = why;
+	}
+	return done;
+}
+
+/* ---- dimensions ---- */
+
+/* The rule by which the last part's rows can be had for some keys only; NULL: it cannot. */
+static StrataPart *
+keyed_last(const IncrementalModel *m)
+{
+	StrataPart *part = palloc(sizeof(StrataPart));
+	List *columns = m->columns;
+	ListCell *lc;
+
+	*part = *(StrataPart *) llast(m->plan->parts);
+	if (part->rule == STRATA_RULE_WHOLE || (part->rule == STRATA_RULE_ALGEBRA && !part->also_keys))
+		return NULL;
+	if (part->rule == STRATA_RULE_SIGNED)
+	{
+		part->keys = NIL;
+		foreach (lc, m->key)
+			part->keys = lappend_int(part->keys, layers_position(columns, lfirst(lc)) + 1);
+	}
+	foreach (lc, part->keys)
+		if (!strata_base_list_has(m->key, list_nth(columns, lfirst_int(lc) - 1)))
+			return NULL;
+	part->rule = STRATA_RULE_KEYS;
+	return part->keys == NIL ? NULL : part;
+}
+
+bool
+layers_incremental_has_keys(const IncrementalModel *m)
+{
+	return keyed_last(m) != NULL;
+}
+
+bool
+layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, char **why, IncrementalExtract *extract)
+{
+	Work w = {m, refresh, &extract->ignored};
+	StrataPart *part = keyed_last(m);
+	ListCell *lc;
+	char *sql;
+
+	w.failure = why;
+	if (!collect(&w) || !run_parts(&w, true))
+		return false;
+	extract->positions = w.positions;
+	sql = reads_one_of((Node *) part->query, w.changed) ? strata_incremental_keys(part, w.changed) : NULL;
+	if (sql == NULL)
+		return true;
+	foreach (lc, part->keys)
+		extract->columns = lappend(extract->columns, list_nth(m->columns, lfirst_int(lc) - 1));
+	extract->keys = run(&w, "dimension_keys",
+						psprintf("SELECT * FROM (%s) AS k (%s)", sql, strata_base_join_quoted(extract->columns, ", ")));
+	if (extract->keys->count > 0)
+	{
+		StrataRowSet *keys = run(&w, "strata_keys", sql);
+
+		extract->rows = strata_base_run_rowset(
+			"dimension_extract",
+			strata_incremental_restricted(part, "strata_keys", has_nulls(keys, list_length(part->keys))), NULL,
+			refresh->snapshot, with(w.rowsets, keys));
+		strata_rowset_free(keys);
+	}
+	return true;
+}
+
+void
+layers_incremental_advance(List *positions)
+{
+	ListCell *lc;
+
+	foreach (lc, positions)
+		strata_capture_advance(lfirst(lc));
+}
+
+/* ---- from nothing ---- */
+
+char *
+layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh)
+{
+	StrataRefreshResult ignored = {{0}};
+	Work w = {m, refresh, &ignored};
+	ListCell *lc;
+
+	foreach (lc, m->plan->parts)
+	{
+		StrataPart *part = lfirst(lc);
+		StrataAlgebra *algebra = list_nth(m->algebras, part->number - 1);
+		StrataDeltaTarget t;
+		StrataDeltaCounts counts = {0};
+		char *sql = strata_incremental_full(part);
+
+		if (part->last && m->extract)
+			return sql;
+		t = target_of(&w, part);
+		if (algebra)
+		{
+			StrataDeltaTarget s = {0};
+
+			s.relid = list_nth_oid(m->states, part->number - 1);
+			s.label = strata_base_label("strata_state", get_rel_name(s.relid));
+			s.columns = layers_names(layers_target_columns(s.relid));
+			strata_delta_apply(&s, strata_algebra_state(algebra, NULL, false), NULL, refresh->snapshot, NIL, &counts);
+			sql = strata_algebra_result(algebra, s.label);
+		}
+		if (part->last)
+			return sql;
+		t.no_swap = false;
+		strata_delta_apply(&t, sql, NULL, refresh->snapshot, NIL, &counts);
+	}
+	return NULL;
+}
+
+void
+layers_incremental_built(IncrementalModel *m, const StrataRefresh *refresh)
+{
+	ListCell *lc;
+
+	foreach (lc, m->plan->inputs)
+		strata_capture_advance(strata_capture_changes(((StrataInput *) lfirst(lc))->relid, psprintf("m%d", m->model->id),
+													  refresh->snapshot));
+	layers_incremental_set_built(m, refresh->snapshot);
+}
