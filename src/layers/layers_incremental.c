@@ -292,47 +292,54 @@ indexed_lookups(const IncrementalModel *m, bool make)
 	return found;
 }
 
-/* False: a table is missing or of another shape, and make was not said. */
+/* The tables of the inner parts. False: one is missing or of another shape, and make was not said. */
 static bool
-find_tables(IncrementalModel *m, bool make)
+find_parts(IncrementalModel *m, bool make)
 {
 	ListCell *lc;
 
 	foreach (lc, m->plan->parts)
 	{
 		StrataPart *part = lfirst(lc);
+		char *suffix = psprintf("p%d", part->number);
+		List *columns = part_columns(part);
+		Oid relid = hidden_oid(m->model, suffix);
+
+		if (part->last)
+			break;
+		if (make)
+			relid = make_table(m->model, suffix, columns, part->keys, part->rule == STRATA_RULE_ALGEBRA);
+		else if (!OidIsValid(relid) || !same_columns(relid, columns))
+			return false;
+		m->hidden = lappend_oid(m->hidden, relid);
+	}
+	return true;
+}
+
+/* The same for the states of groups, of parts that are bound. */
+static bool
+find_states(IncrementalModel *m, bool make)
+{
+	ListCell *lc;
+
+	foreach (lc, m->plan->parts)
+	{
+		StrataPart *part = lfirst(lc);
+		char *suffix = psprintf("s%d", part->number);
 		/* of a dimension's extract only the keys that changed are looked at: no state tells more */
 		StrataAlgebra *algebra = part->rule == STRATA_RULE_ALGEBRA && !(part->last && m->extract)
 									 ? strata_incremental_algebra(part)
 									 : NULL;
-		char *suffix = psprintf("p%d", part->number);
-		Oid state = InvalidOid;
+		Oid state = algebra ? hidden_oid(m->model, suffix) : InvalidOid;
 
-		if (algebra)
-		{
-			List *columns = state_columns(algebra);
-			char *name = psprintf("s%d", part->number);
-
-			state = hidden_oid(m->model, name);
-			if (make)
-				state = make_table(m->model, name, columns, first_positions(algebra->nkeys), true);
-			else if (!OidIsValid(state) || !same_columns(state, columns))
-				return false;
-		}
+		if (algebra && make)
+			state =
+				make_table(m->model, suffix, state_columns(algebra), first_positions(algebra->nkeys), true);
+		else if (algebra && (!OidIsValid(state) || !same_columns(state, state_columns(algebra))))
+			return false;
 		m->algebras = lappend(m->algebras, algebra);
 		m->states = lappend_oid(m->states, state);
-		if (!part->last)
-		{
-			List *columns = part_columns(part);
-			Oid relid = hidden_oid(m->model, suffix);
-
-			if (make)
-				relid = make_table(m->model, suffix, columns, part->keys, part->rule == STRATA_RULE_ALGEBRA);
-			else if (!OidIsValid(relid) || !same_columns(relid, columns))
-				return false;
-			m->hidden = lappend_oid(m->hidden, relid);
-		}
-		else if (make && !m->extract)
+		if (part->last && make && !m->extract)
 			index_target(m, part);
 	}
 	return true;
@@ -385,12 +392,13 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 		m->refusal = uncaptured(m);
 	if (m->refusal)
 		return m;
-	if (!find_tables(m, how != INCREMENTAL_LOOK))
-	{
-		m->refusal = "its hidden tables are not there";
+	m->refusal = "its hidden tables are not there";
+	if (!find_parts(m, how != INCREMENTAL_LOOK))
 		return m;
-	}
 	strata_incremental_bind(m->plan, m->hidden);
+	if (!find_states(m, how != INCREMENTAL_LOOK))
+		return m;
+	m->refusal = NULL;
 	m->lookups = indexed_lookups(m, how != INCREMENTAL_LOOK);
 	m->signature = signature(m);
 	if (how == INCREMENTAL_SUBSCRIBE)
