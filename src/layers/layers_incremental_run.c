@@ -156,6 +156,17 @@ with(const List *sets, StrataRowSet *one)
 	return lappend(list_copy(sets), one);
 }
 
+/* What reads it reads the hidden table too, and knows the columns by that one's names. */
+static void
+note_part_change(Work *w, const StrataDeltaTarget *t, StrataRowSet *change)
+{
+	ListCell *lc;
+
+	foreach (lc, t->columns)
+		namestrcpy(&TupleDescAttr(change->desc, foreach_current_index(lc))->attname, lfirst(lc));
+	note_change(w, t->relid, change);
+}
+
 /* The change of a part's rows as signed rows: written, and handed on. */
 static bool
 apply_signed(Work *w, const StrataPart *part, StrataRowSet *change)
@@ -172,7 +183,7 @@ apply_signed(Work *w, const StrataPart *part, StrataRowSet *change)
 	}
 	add_counts(w, part, &counts);
 	if (change->count > 0 && !part->last)
-		note_change(w, t.relid, change);
+		note_part_change(w, &t, change);
 	else
 		strata_rowset_free(change);
 	return true;
@@ -199,7 +210,7 @@ apply_part(Work *w, const StrataPart *part, const char *sql, List *rowsets, cons
 	if (rows)
 		strata_rowset_free(rows);
 	if (change && change->count > 0)
-		note_change(w, t.relid, change);
+		note_part_change(w, &t, change);
 	add_counts(w, part, &counts);
 }
 
