@@ -98,6 +98,11 @@ emit(Cut *cut, Level *level, bool last)
 
 	if (!last)
 	{
+		/* EXISTS (SELECT FROM ...): a table of a part has a column */
+		if (incremental_visible(level->query) == NIL && level->query->setOperations == NULL)
+			level->query->targetList =
+				lcons(makeTargetEntry((Expr *) makeBoolConst(true, false), 1, pstrdup("strata_row"), false),
+					  level->query->targetList);
 		foreach (lc, incremental_visible(level->query))
 		{
 			Oid type = exprType((Node *) lfirst_node(TargetEntry, lc)->expr);
