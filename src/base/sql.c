@@ -577,7 +577,7 @@ strata_base_estimate(const char *sql, List *rowsets)
 	stmt = linitial_node(PlannedStmt, cached->stmt_list);
 	estimate.cost = stmt->planTree->total_cost;
 	estimate.rows = stmt->planTree->plan_rows;
-	ReleaseCachedPlan(cached, CurrentResourceOwner);
+	ReleaseCachedPlan(cached, NULL); /* of a plan not kept: no resource owner holds it */
 	PopActiveSnapshot();
 	finish();
 	return estimate;
