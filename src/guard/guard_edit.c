@@ -32,9 +32,10 @@ strata_guard_note_edit(PG_FUNCTION_ARGS)
 	if (!strata_guard_ready() || trigger->tg_trigger->tgnargs != 1)
 		return PointerGetDatum(NULL);
 	strata_args_int4(&args, pg_strtoint32(trigger->tg_trigger->tgargs[0]));
-	strata_base_keeper_execute("INSERT INTO strata_state.edit (model_id) SELECT $1 WHERE NOT EXISTS ("
-							   "SELECT FROM strata_state.edit WHERE model_id = $1 AND xmin = pg_current_xact_id()::xid)",
-							   &args);
+	strata_base_keeper_execute(
+		"INSERT INTO strata_state.edit (model_id) SELECT $1 WHERE NOT EXISTS ("
+		"SELECT FROM strata_state.edit WHERE model_id = $1 AND xmin = pg_current_xact_id()::xid)",
+		&args);
 	return PointerGetDatum(NULL);
 }
 

@@ -22,11 +22,11 @@ typedef struct StrataRefreshResult
 {
 	StrataDeltaCounts counts;
 	int64 rejected;
-	int64 row_count; /* of the target afterwards; -1 unknown */
-	bool adapted;    /* columns were given another type: values changed even where no row did */
-	char *message;   /* anything worth telling; NULL */
+	int64 row_count;    /* of the target afterwards; -1 unknown */
+	bool adapted;       /* columns were given another type: values changed even where no row did */
+	char *message;      /* anything worth telling; NULL */
 	const char *method; /* incremental | full; NULL: a view */
-	char *why;       /* it was computed in full; NULL */
+	char *why;          /* it was computed in full; NULL */
 } StrataRefreshResult;
 
 /* Brings the target up to date. The caller holds the model's lock; the room takes the owner's identity itself. */

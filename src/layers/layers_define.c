@@ -347,9 +347,10 @@ prepare_incremental(StrataModel *m)
 		refusal = incremental->refusal;
 	}
 	if (refusal && strcmp(m->refresh, "incremental") == 0)
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("model %s cannot be refreshed incrementally", m->label), errdetail("%s", layers_sentence(refusal)),
-						errhint("Say refresh => 'auto' to have it computed in full where it must be.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("model %s cannot be refreshed incrementally", m->label),
+				 errdetail("%s", layers_sentence(refusal)),
+				 errhint("Say refresh => 'auto' to have it computed in full where it must be.")));
 	if (refusal)
 		layers_incremental_forget(m);
 	strata_base_leave(&saved);

@@ -241,9 +241,9 @@ note_absences(LogWork *w)
 					   layers_dimension_rowsets(s, list_make1(w->observed)));
 	if (gone->count > 0)
 	{
-		StrataRows *live =
-			strata_base_run_query(psprintf("SELECT count(*) FROM (%s) AS l WHERE NOT l.strata_deleted", latest_of_all(w)),
-								  NULL, w->refresh->snapshot, NIL);
+		StrataRows *live = strata_base_run_query(
+			psprintf("SELECT count(*) FROM (%s) AS l WHERE NOT l.strata_deleted", latest_of_all(w)), NULL,
+			w->refresh->snapshot, NIL);
 
 		layers_dimension_guard(s, gone->count, strata_rows_int(live, 0, 1), w->refresh);
 	}

@@ -122,12 +122,12 @@ refuse_unknown_key(DimensionSpec *s, StrataRowSet *extract, const StrataRefresh 
 StrataRowSet *
 layers_dimension_extract(DimensionSpec *s, const List *key, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
-	StrataRowSet *extract =
-		s->affected ? s->extract
-					: strata_base_run_rowset("dimension_extract",
-											 psprintf("SELECT * FROM %s AS q%s%s", s->model->query_view,
-													  s->only ? " WHERE " : "", s->only ? s->only : ""),
-											 NULL, refresh->snapshot, NIL);
+	StrataRowSet *extract = s->affected
+								? s->extract
+								: strata_base_run_rowset("dimension_extract",
+														 psprintf("SELECT * FROM %s AS q%s%s", s->model->query_view,
+																  s->only ? " WHERE " : "", s->only ? s->only : ""),
+														 NULL, refresh->snapshot, NIL);
 	StrataRows *rows;
 	char *keys = layers_list(key, "q", ", ");
 	StrataRowSet *once;
@@ -558,9 +558,8 @@ layers_dimension_refresh_runtime(DimensionSpec *s, const StrataRefresh *refresh,
 	if (s->overwrite != NIL && s->model->applied_version > 0 &&
 		(refresh->whole || s->model->applied_version < s->model->version))
 		result->counts.updated += level(&w);
-	w.changes =
-		strata_base_run_rowset("dimension_changes", changes_query(&w), NULL, refresh->snapshot,
-							   layers_dimension_rowsets(s, list_make1(extract)));
+	w.changes = strata_base_run_rowset("dimension_changes", changes_query(&w), NULL, refresh->snapshot,
+									   layers_dimension_rowsets(s, list_make1(extract)));
 	strata_rowset_free(extract);
 	if (w.changes->count > 0)
 	{

@@ -74,11 +74,10 @@ put_inputs(Explain *e)
 	foreach (lc, e->m->plan->inputs)
 	{
 		StrataInput *input = lfirst(lc);
-		StrataCaptureChanges *c =
-			strata_capture_changes(input->relid, psprintf("m%d", e->m->model->id), e->snapshot);
+		StrataCaptureChanges *c = strata_capture_changes(input->relid, psprintf("m%d", e->m->model->id), e->snapshot);
 
 		put(e, psprintf("  reads %s: %s", label_of(input->relid),
-						!c->known ? psprintf("what has changed is not known (%s)", c->why)
+						!c->known       ? psprintf("what has changed is not known (%s)", c->why)
 						: c->count == 0 ? "nothing has changed"
 										: psprintf(INT64_FORMAT " changed rows waiting", c->count)));
 		if (c->known && c->count > 0)
@@ -91,14 +90,16 @@ put_inputs(Explain *e)
 		if (waiting == NIL || list_member_oid(waiting, relid))
 			add_changed(e, relid);
 	}
-	put(e, waiting == NIL ? "The SQL below is for changes of everything it reads." : "The SQL below is for what has changes waiting.");
+	put(e, waiting == NIL ? "The SQL below is for changes of everything it reads."
+						  : "The SQL below is for what has changes waiting.");
 }
 
 static void
 put_part(Explain *e, StrataPart *part)
 {
 	StrataAlgebra *algebra = list_nth(e->m->algebras, part->number - 1);
-	const char *table = part->last ? e->m->model->label : psprintf("strata_state.m%d_p%d", e->m->model->id, part->number);
+	const char *table =
+		part->last ? e->m->model->label : psprintf("strata_state.m%d_p%d", e->m->model->id, part->number);
 
 	put(e, "");
 	put(e, psprintf("-- part %d of %d: %s -> %s", part->number, list_length(e->m->plan->parts), part->what, table));
@@ -125,7 +126,8 @@ put_part(Explain *e, StrataPart *part)
 					strata_algebra_merge(algebra, "strata_groups", state, false));
 			put_sql(e, "groups whose state does not follow from that, from their rows",
 					strata_algebra_state(algebra, algebra->nkeys > 0 ? "strata_keys" : NULL, false));
-			put_sql(e, "its change, as signed rows; added to the table", strata_algebra_output(algebra, "strata_merge"));
+			put_sql(e, "its change, as signed rows; added to the table",
+					strata_algebra_output(algebra, "strata_merge"));
 			break;
 		}
 		case STRATA_RULE_KEYS:

@@ -538,7 +538,8 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 			" WHERE NOT EXISTS (SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid\n"
 			"                    WHERE i.inhparent = $5::oid AND c.relname = w.name) ORDER BY p",
 			instants ? " 00:00:00+00" : "", instants ? " 00:00:00+00" : "", instants ? " 00:00:00+00" : "",
-			instants ? " 00:00:00+00" : "", column, instants ? " AT TIME ZONE 'UTC'" : "::timestamp", rows->name, column, finite),
+			instants ? " 00:00:00+00" : "", column, instants ? " AT TIME ZONE 'UTC'" : "::timestamp", rows->name,
+			column, finite),
 		&args, refresh->snapshot, list_make1(rows));
 	for (uint64 i = 0; i < needed->count; i++)
 	{
@@ -611,8 +612,9 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 		if (k->infer)
 			infer_members(model, k, refresh, result);
 	}
-	layers_refresh_plain(model, fact_query(model, lookups), grain, by == NULL || strata_base_list_has(grain, by) ? grain : NIL,
-						 "grain", by ? make_partitions : NULL, refresh, result);
+	layers_refresh_plain(model, fact_query(model, lookups), grain,
+						 by == NULL || strata_base_list_has(grain, by) ? grain : NIL, "grain",
+						 by ? make_partitions : NULL, refresh, result);
 }
 
 List *

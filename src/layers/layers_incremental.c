@@ -69,9 +69,8 @@ part_columns(const StrataPart *part)
 
 		if (te->resjunk)
 			continue;
-		columns = lappend(columns,
-						  hidden_column(psprintf("c%d", list_length(columns) + 1), exprType((Node *) te->expr),
-										exprTypmod((Node *) te->expr), exprCollation((Node *) te->expr)));
+		columns = lappend(columns, hidden_column(psprintf("c%d", list_length(columns) + 1), exprType((Node *) te->expr),
+												 exprTypmod((Node *) te->expr), exprCollation((Node *) te->expr)));
 	}
 	return columns;
 }
@@ -177,10 +176,10 @@ uncaptured(const IncrementalModel *m)
 		const char *why = strata_capture_unsupported(input->relid, m->model->owner);
 
 		if (why)
-			return psprintf("changes of %s are not captured: %s",
-							strata_base_label(get_namespace_name(get_rel_namespace(input->relid)),
-											  get_rel_name(input->relid)),
-							why);
+			return psprintf(
+				"changes of %s are not captured: %s",
+				strata_base_label(get_namespace_name(get_rel_namespace(input->relid)), get_rel_name(input->relid)),
+				why);
 	}
 	return NULL;
 }
@@ -237,9 +236,8 @@ index_target(const IncrementalModel *m, const StrataPart *last)
 {
 	const StrataModel *model = m->model;
 	char *name = psprintf("strata_m%d_find", model->id);
-	char *columns = last->keys == NIL || m->key != NIL
-						? NULL
-						: indexed(layers_target_columns(model->relid), last->keys);
+	char *columns =
+		last->keys == NIL || m->key != NIL ? NULL : indexed(layers_target_columns(model->relid), last->keys);
 	Oid there = get_relname_relid(name, get_namespace_oid(model->schema, false));
 	StrataArgs args = {0};
 
@@ -327,14 +325,12 @@ find_states(IncrementalModel *m, bool make)
 		StrataPart *part = lfirst(lc);
 		char *suffix = psprintf("s%d", part->number);
 		/* of a dimension's extract only the keys that changed are looked at: no state tells more */
-		StrataAlgebra *algebra = part->rule == STRATA_RULE_ALGEBRA && !(part->last && m->extract)
-									 ? strata_incremental_algebra(part)
-									 : NULL;
+		StrataAlgebra *algebra =
+			part->rule == STRATA_RULE_ALGEBRA && !(part->last && m->extract) ? strata_incremental_algebra(part) : NULL;
 		Oid state = algebra ? hidden_oid(m->model, suffix) : InvalidOid;
 
 		if (algebra && make)
-			state =
-				make_table(m->model, suffix, state_columns(algebra), first_positions(algebra->nkeys), true);
+			state = make_table(m->model, suffix, state_columns(algebra), first_positions(algebra->nkeys), true);
 		else if (algebra && (!OidIsValid(state) || !same_columns(state, state_columns(algebra))))
 			return false;
 		m->algebras = lappend(m->algebras, algebra);
@@ -450,8 +446,8 @@ strata_layers_is_idle(const StrataModel *model, Snapshot snapshot)
 	if (strcmp(model->refresh, "full") == 0 || !strata_layers_incremental)
 		return false;
 	strata_args_int4(&args, model->id);
-	rows = strata_base_keeper_query(
-		"SELECT unnest(inputs) FROM strata_state.incremental WHERE model_id = $1 AND quick", &args);
+	rows = strata_base_keeper_query("SELECT unnest(inputs) FROM strata_state.incremental WHERE model_id = $1 AND quick",
+									&args);
 	for (uint64 i = 0; i < rows->count; i++)
 	{
 		Oid relid = strata_rows_int(rows, i, 1);
@@ -507,9 +503,10 @@ layers_incremental_forget(const StrataModel *model)
 
 	strata_args_text(&args, psprintf("^m%d_[ps][0-9]+$", model->id));
 	strata_args_int8(&args, schema);
-	rows = strata_base_keeper_query("SELECT relname FROM pg_class WHERE relnamespace = $2::oid AND relkind = 'r' AND relname ~ $1"
-									" ORDER BY relname",
-									&args);
+	rows = strata_base_keeper_query(
+		"SELECT relname FROM pg_class WHERE relnamespace = $2::oid AND relkind = 'r' AND relname ~ $1"
+		" ORDER BY relname",
+		&args);
 	for (uint64 i = 0; i < rows->count; i++)
 		layers_keeper_ddl(psprintf("DROP TABLE %s", strata_base_label("strata_state", strata_rows_text(rows, i, 1))));
 	layers_incremental_unbuilt(model);

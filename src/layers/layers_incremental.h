@@ -17,13 +17,13 @@ typedef struct IncrementalModel
 	bool extract;         /* of a dimension: the rows of the last part are not kept as they are */
 	List *columns;        /* names of the last part's columns */
 	StrataIncremental *plan;
-	List *hidden;         /* Oid: tables of the hidden parts, by number - 1 */
-	List *states;         /* Oid: state table of each part, by number - 1; InvalidOid none */
-	List *algebras;       /* StrataAlgebra *: likewise; NULL none */
+	List *hidden;                   /* Oid: tables of the hidden parts, by number - 1 */
+	List *states;                   /* Oid: state table of each part, by number - 1; InvalidOid none */
+	List *algebras;                 /* StrataAlgebra *: likewise; NULL none */
 	LayersBeforeWrite before_write; /* NULL: nothing is to be done */
-	List *lookups;        /* IncrementalLookup *: of a fact */
-	const char *refusal;  /* why it is computed in full, in words; NULL: it is incremental */
-	char *signature;      /* of all that the stored state rests on */
+	List *lookups;                  /* IncrementalLookup *: of a fact */
+	const char *refusal;            /* why it is computed in full, in words; NULL: it is incremental */
+	char *signature;                /* of all that the stored state rests on */
 } IncrementalModel;
 
 /*

@@ -22,10 +22,10 @@ typedef struct Work
 	IncrementalModel *m;
 	const StrataRefresh *refresh;
 	StrataRefreshResult *result;
-	List *positions; /* StrataCaptureChanges *: to be advanced */
-	List *changed;   /* StrataChanged * */
-	List *rowsets;   /* StrataRowSet * */
-	char **failure; /* why it could not be done */
+	List *positions;    /* StrataCaptureChanges *: to be advanced */
+	List *changed;      /* StrataChanged * */
+	List *rowsets;      /* StrataRowSet * */
+	char **failure;     /* why it could not be done */
 	double change_cost; /* by the planner, where it was asked */
 	double full_cost;
 	uint64 n_changed;
@@ -93,8 +93,10 @@ collect(Work *w)
 
 		w->positions = lappend(w->positions, changes);
 		if (!changes->known)
-			*w->failure = psprintf("%s: %s", strata_base_label(get_namespace_name(get_rel_namespace(input->relid)), get_rel_name(input->relid)),
-							  changes->why);
+			*w->failure = psprintf(
+				"%s: %s",
+				strata_base_label(get_namespace_name(get_rel_namespace(input->relid)), get_rel_name(input->relid)),
+				changes->why);
 	}
 	if (*w->failure)
 		return false;
@@ -126,8 +128,7 @@ target_of(const Work *w, const StrataPart *part)
 	ListCell *lc;
 
 	t.relid = part->last ? w->m->model->relid : list_nth_oid(w->m->hidden, part->number - 1);
-	t.label = part->last ? w->m->model->label
-						 : strata_base_label("strata_state", get_rel_name(t.relid));
+	t.label = part->last ? w->m->model->label : strata_base_label("strata_state", get_rel_name(t.relid));
 	t.columns = layers_names(layers_target_columns(t.relid));
 	t.no_swap = !part->last;
 	if (part->last)
@@ -282,7 +283,8 @@ change_column(Oid relid, const StrataRowSet *change, Oid dimension, const char *
 
 /* The grains of the facts that a change of their dimension concerns, looked up in the fact itself. */
 static void
-grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change, StringInfo sql)
+grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change,
+				 StringInfo sql)
 {
 	char *grain = layers_list(w->m->key, "o", ", ");
 	char *surrogate = change_column(changed->relid, change, l->dimension, l->surrogate);
@@ -297,13 +299,13 @@ grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *chang
 						 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, name))),
 						 change_column(changed->relid, change, l->dimension, name));
 	}
-	appendStringInfo(sql,
-					 "%sSELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0) AS c\n"
-					 "  JOIN %s AS o ON o.%s = c.strata_key\n"
-					 "UNION ALL\nSELECT %s\n  FROM %s AS c\n  JOIN %s AS o ON o.%s = 0%s WHERE c.strata_sign > 0",
-					 sql->len > 0 ? "\nUNION ALL\n" : "", grain, surrogate, change->name, w->m->model->label,
-					 quote_identifier(l->column), grain, change->name, w->m->model->label,
-					 quote_identifier(l->column), same.data);
+	appendStringInfo(
+		sql,
+		"%sSELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0) AS c\n"
+		"  JOIN %s AS o ON o.%s = c.strata_key\n"
+		"UNION ALL\nSELECT %s\n  FROM %s AS c\n  JOIN %s AS o ON o.%s = 0%s WHERE c.strata_sign > 0",
+		sql->len > 0 ? "\nUNION ALL\n" : "", grain, surrogate, change->name, w->m->model->label,
+		quote_identifier(l->column), grain, change->name, w->m->model->label, quote_identifier(l->column), same.data);
 }
 
 /* SQL of the grains to be computed again; NULL: no dimension has changed, and the change of the source is all there is. */
@@ -430,8 +432,7 @@ run_signed(Work *w, const StrataPart *part)
 	sql = strata_incremental_deparse(query);
 	if (is_dearer(w, part, sql, w->rowsets, 1.5))
 		return refuse_cost(w);
-	return apply_signed(w, part,
-						strata_base_run_signed(set_name(relid), sql, NULL, w->refresh->snapshot, w->rowsets));
+	return apply_signed(w, part, strata_base_run_signed(set_name(relid), sql, NULL, w->refresh->snapshot, w->rowsets));
 }
 
 static bool
@@ -453,8 +454,8 @@ run_keys(Work *w, const StrataPart *part)
 			apply_part(w, part, strata_incremental_full(part), NIL, NULL);
 		else
 			apply_part(w, part, sql, with(w->rowsets, keys),
-				   psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
-							strata_incremental_key_match(part, "o", t.find, "k", nulls)));
+					   psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
+								strata_incremental_key_match(part, "o", t.find, "k", nulls)));
 	}
 	strata_rowset_free(keys);
 	return true;
@@ -509,9 +510,9 @@ rescan(Work *w, const StrataAlgebra *algebra, StrataRowSet *merged, bool nulls)
 	}
 	fresh = strata_base_run_rowset("strata_fresh", strata_algebra_state(algebra, keys ? "strata_keys" : NULL, nulls),
 								   NULL, snapshot, keys ? list_make1(keys) : NIL);
-	all = strata_base_run_rowset("strata_merge",
-								 strata_algebra_rescanned(algebra, "strata_merge", "strata_fresh", nulls), NULL,
-								 snapshot, list_make2(merged, fresh));
+	all =
+		strata_base_run_rowset("strata_merge", strata_algebra_rescanned(algebra, "strata_merge", "strata_fresh", nulls),
+							   NULL, snapshot, list_make2(merged, fresh));
 	if (keys)
 		strata_rowset_free(keys);
 	strata_rowset_free(fresh);
@@ -666,7 +667,7 @@ layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, St
 	done = layers_incremental_attempt(refresh_body, &w, &why);
 	if (done)
 		result->method = w.full_cost > 0 ? psprintf("incremental: %llu changed rows, cost %.0f against %.0f in full",
-													 (unsigned long long) w.n_changed, w.change_cost, w.full_cost)
+													(unsigned long long) w.n_changed, w.change_cost, w.full_cost)
 										 : psprintf("incremental: %llu changed rows", (unsigned long long) w.n_changed);
 	else
 	{
@@ -793,7 +794,7 @@ layers_incremental_built(IncrementalModel *m, const StrataRefresh *refresh)
 	ListCell *lc;
 
 	foreach (lc, m->plan->inputs)
-		strata_capture_advance(strata_capture_changes(((StrataInput *) lfirst(lc))->relid, psprintf("m%d", m->model->id),
-													  refresh->snapshot));
+		strata_capture_advance(strata_capture_changes(((StrataInput *) lfirst(lc))->relid,
+													  psprintf("m%d", m->model->id), refresh->snapshot));
 	layers_incremental_set_built(m, refresh->snapshot);
 }

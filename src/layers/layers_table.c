@@ -104,8 +104,7 @@ refresh_by_changes(StrataModel *model, IncrementalModel *m, const StrataRefresh 
 	}
 	if (!layers_incremental_refresh(m, refresh, result))
 		return false;
-	result->row_count =
-		model->row_count < 0 ? -1 : model->row_count + result->counts.inserted - result->counts.deleted;
+	result->row_count = model->row_count < 0 ? -1 : model->row_count + result->counts.inserted - result->counts.deleted;
 	return true;
 }
 

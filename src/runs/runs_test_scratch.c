@@ -407,7 +407,7 @@ runs_scratch_define(Scratch *scratch)
 	StrataModel *m = scratch->model;
 	char *label = stand_in(scratch, m->schema, m->name);
 	StrataName name = strata_base_parse_name(label, "model");
-	StrataDefine define = {m->layer,  m->kind, label, moved_query(scratch, resolved_query(m)), moved_options(scratch),
+	StrataDefine define = {m->layer, m->kind, label, moved_query(scratch, resolved_query(m)), moved_options(scratch),
 						   "full"};
 	StrataIdentity saved;
 	List *lacking = NIL;
