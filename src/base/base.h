@@ -143,6 +143,8 @@ typedef struct StrataEstimate
 } StrataEstimate;
 
 extern StrataEstimate strata_base_estimate(const char *sql, List *rowsets);
+/* A function of this extension. */
+extern bool strata_base_is_ours(Oid function);
 /* The columns a SELECT would give, without running it. */
 extern TupleDesc strata_base_describe(const char *sql, List *rowsets);
 

@@ -3,6 +3,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/dependency.h"
+#include "catalog/pg_proc.h"
+#include "commands/extension.h"
+
 #include <ctype.h>
 
 #include "access/htup_details.h"
@@ -291,4 +295,12 @@ strata_base_equality(Oid type)
 		psprintf("OPERATOR(%s.%s)", quote_identifier(get_namespace_name(form->oprnamespace)), NameStr(form->oprname));
 	ReleaseSysCache(tuple);
 	return text;
+}
+
+bool
+strata_base_is_ours(Oid function)
+{
+	Oid extension = get_extension_oid("pg_strata", true);
+
+	return OidIsValid(extension) && getExtensionOfObject(ProcedureRelationId, function) == extension;
 }

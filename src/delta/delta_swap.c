@@ -17,6 +17,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/index.h"
+#include "capture/capture.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_trigger.h"
 #include "commands/cluster.h"
@@ -78,6 +79,9 @@ delta_swap_possible(const StrataDeltaTarget *t)
 		{
 			Trigger *trigger = &rel->trigdesc->triggers[i];
 
+			/* ours: capture is told, and what is noted are the rows of others */
+			if (strata_base_is_ours(trigger->tgfoid))
+				continue;
 			possible = possible && trigger->tgisinternal &&
 					   (trigger->tgenabled == TRIGGER_DISABLED || trigger->tgfoid == F_UNIQUE_KEY_RECHECK);
 		}
@@ -279,6 +283,8 @@ delta_swap(DeltaWork *work)
 	work->counts->updated = work->counts->deleted = 0;
 	work->counts->swapped = true;
 	CommandCounterIncrement();
+	if (strata_capture_installed(t->relid))
+		strata_capture_mark(t->relid, "its storage was replaced by a refresh");
 	/* the rows were counted for a table that is no more: autovacuum shall know that this one is new */
 	rel = table_open(t->relid, NoLock);
 	pgstat_count_heap_insert(rel, work->counts->rows_in);

@@ -499,9 +499,9 @@ fold(Query *query, RangeTblEntry *rte)
 	ListCell *lc;
 
 	entries = (List *) ReplaceVarsFromTargetList((Node *) query->targetList, index, 0, rte, group->targetList,
-												 REPLACEVARS_REPORT_ERROR, 0, NULL);
+												 REPLACEVARS_REPORT_ERROR, 0, &group->hasSubLinks);
 	having = ReplaceVarsFromTargetList(query->jointree->quals, index, 0, rte, group->targetList,
-									   REPLACEVARS_REPORT_ERROR, 0, NULL);
+									   REPLACEVARS_REPORT_ERROR, 0, &group->hasSubLinks);
 	foreach (lc, entries)
 		lfirst_node(TargetEntry, lc)->ressortgroupref = 0;
 	foreach (lc, group->groupClause)

@@ -22,6 +22,7 @@ typedef struct IncrementalModel
 	List *algebras;                 /* StrataAlgebra *: likewise; NULL none */
 	LayersBeforeWrite before_write; /* NULL: nothing is to be done */
 	List *lookups;                  /* IncrementalLookup *: of a fact */
+	List *positions;                /* StrataCaptureChanges *: where a build began */
 	const char *refusal;            /* why it is computed in full, in words; NULL: it is incremental */
 	char *signature;                /* of all that the stored state rests on */
 } IncrementalModel;

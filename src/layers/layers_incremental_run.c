@@ -386,21 +386,27 @@ run_fact(Work *w, const StrataPart *part, bool *done)
 
 /* Below so many changed rows the change is taken to be cheaper: asking the planner costs more than it could save. */
 #define FEW_CHANGES 1000
+/* Of a row, in the planner's units. */
+#define WRITE_COST 0.06
+#define COMPARE_COST 0.03
 
 /* Whether the planner holds the statement dearer than computing the part in full; times: by how much it must be. */
 static bool
 is_dearer(Work *w, const StrataPart *part, const char *sql, List *rowsets, double times)
 {
-	double change;
-	double full;
+	StrataEstimate change;
+	StrataEstimate full;
 
 	if (count_changed(w) < FEW_CHANGES || strata_layers_full_cost <= 0)
 		return false;
-	change = strata_base_estimate(sql, rowsets).cost;
-	full = strata_base_estimate(strata_incremental_full(part), NIL).cost;
-	w->change_cost += change;
-	w->full_cost += full;
-	return change > full * times * strata_layers_full_cost;
+	change = strata_base_estimate(sql, rowsets);
+	full = strata_base_estimate(strata_incremental_full(part), NIL);
+	/* rows are written one by one, or compared and in the end written all at once */
+	change.cost += WRITE_COST * change.rows;
+	full.cost += COMPARE_COST * full.rows;
+	w->change_cost += change.cost;
+	w->full_cost += full.cost;
+	return change.cost > full.cost * times * strata_layers_full_cost;
 }
 
 static bool
@@ -628,13 +634,13 @@ layers_incremental_attempt(bool (*body)(void *), void *arg, char **why)
 
 		MemoryContextSwitchTo(outer);
 		edata = CopyErrorData();
-		if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
-			ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_CARDINALITY_VIOLATION)
-			PG_RE_THROW();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(outer);
 		CurrentResourceOwner = owner;
+		if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+			ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_CARDINALITY_VIOLATION)
+			ReThrowError(edata);
 		*why = psprintf("the change could not be computed alone: %s", edata->message);
 		done = false;
 	}
@@ -672,7 +678,7 @@ layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, St
 	else
 	{
 		memset(&result->counts, 0, sizeof(result->counts));
-		result->message = why;
+		result->why = why;
 	}
 	return done;
 }
@@ -759,6 +765,10 @@ layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh)
 	Work w = {m, refresh, &ignored};
 	ListCell *lc;
 
+	/* first: what is written while the target is (by a CHECK of the target's) is for the next refresh */
+	foreach (lc, m->plan->inputs)
+		m->positions = lappend(m->positions, strata_capture_changes(((StrataInput *) lfirst(lc))->relid,
+																	psprintf("m%d", m->model->id), refresh->snapshot));
 	foreach (lc, m->plan->parts)
 	{
 		StrataPart *part = lfirst(lc);
@@ -791,10 +801,6 @@ layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh)
 void
 layers_incremental_built(IncrementalModel *m, const StrataRefresh *refresh)
 {
-	ListCell *lc;
-
-	foreach (lc, m->plan->inputs)
-		strata_capture_advance(strata_capture_changes(((StrataInput *) lfirst(lc))->relid,
-													  psprintf("m%d", m->model->id), refresh->snapshot));
+	layers_incremental_advance(m->positions);
 	layers_incremental_set_built(m, refresh->snapshot);
 }

@@ -94,12 +94,12 @@ refresh_by_changes(StrataModel *model, IncrementalModel *m, const StrataRefresh 
 		return false;
 	if (model->applied_version != model->version || !layers_incremental_is_built(m))
 	{
-		result->message = pstrdup("its first build");
+		result->why = pstrdup("its first build");
 		return false;
 	}
 	if (strata_guard_was_edited(model->id, refresh->snapshot))
 	{
-		result->message = pstrdup("others wrote into its target");
+		result->why = pstrdup("others wrote into its target");
 		return false;
 	}
 	if (!layers_incremental_refresh(m, refresh, result))
@@ -115,16 +115,25 @@ layers_refresh_plain(StrataModel *model, const char *query, List *key, List *pri
 	IncrementalModel *m = NULL;
 	List *rowsets = NIL;
 
-	if (layers_same_names(layers_primary_key(model->relid), primary_key))
+	if (before_write != NULL)
+	{
+		IncrementalModel *none = palloc0(sizeof(IncrementalModel));
+
+		none->model = model;
+		none->refusal = "it is partitioned";
+		m = none;
+	}
+	else if (layers_same_names(layers_primary_key(model->relid), primary_key))
 	{
 		m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_LOOK);
 		m->before_write = before_write;
 		if (refresh_by_changes(model, m, refresh, result))
 			return;
 	}
-	m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_MAKE);
-	result->why = result->message ? result->message : pstrdup(m->refusal ? m->refusal : "asked for");
-	result->message = NULL;
+	if (before_write == NULL)
+		m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_MAKE);
+	if (result->why == NULL)
+		result->why = pstrdup(m->refusal ? m->refusal : "asked for");
 	if (!m->refusal)
 		query = layers_incremental_build(m, refresh);
 	if (before_write)
