@@ -9,7 +9,7 @@
 
 #include "access/xact.h"
 #include "executor/tuptable.h"
-#include "layers/layers_incremental.h"
+#include "layers/layers_incremental_work.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/builtins.h"
@@ -17,28 +17,14 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
-typedef struct Work
-{
-	IncrementalModel *m;
-	const StrataRefresh *refresh;
-	StrataRefreshResult *result;
-	List *positions;    /* StrataCaptureChanges *: to be advanced */
-	List *changed;      /* StrataChanged * */
-	List *rowsets;      /* StrataRowSet * */
-	char **failure;     /* why it could not be done */
-	double change_cost; /* by the planner, where it was asked */
-	double full_cost;
-	uint64 n_changed;
-} Work;
-
 static char *
 set_name(Oid relid)
 {
 	return psprintf("strata_change_%u", relid);
 }
 
-static bool
-reads_one_of(Node *node, List *changed)
+bool
+layers_work_reads(Node *node, List *changed)
 {
 	if (node == NULL)
 		return false;
@@ -53,8 +39,8 @@ reads_one_of(Node *node, List *changed)
 		return false;
 	}
 	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, reads_one_of, changed, QTW_EXAMINE_RTES_BEFORE);
-	return expression_tree_walker(node, reads_one_of, changed);
+		return query_tree_walker((Query *) node, layers_work_reads, changed, QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, layers_work_reads, changed);
 }
 
 static void
@@ -121,8 +107,8 @@ collect(Work *w)
 
 /* ---- targets of parts ---- */
 
-static StrataDeltaTarget
-target_of(const Work *w, const StrataPart *part)
+StrataDeltaTarget
+layers_work_target(const Work *w, const StrataPart *part)
 {
 	StrataDeltaTarget t = {0};
 	ListCell *lc;
@@ -151,8 +137,8 @@ add_counts(Work *w, const StrataPart *part, const StrataDeltaCounts *counts)
 	w->result->counts.rows_in = w->n_changed;
 }
 
-static List *
-with(const List *sets, StrataRowSet *one)
+List *
+layers_work_with(const List *sets, StrataRowSet *one)
 {
 	return lappend(list_copy(sets), one);
 }
@@ -172,7 +158,7 @@ note_part_change(Work *w, const StrataDeltaTarget *t, StrataRowSet *change)
 static bool
 apply_signed(Work *w, const StrataPart *part, StrataRowSet *change)
 {
-	StrataDeltaTarget t = target_of(w, part);
+	StrataDeltaTarget t = layers_work_target(w, part);
 	StrataDeltaCounts counts = {0};
 
 	if (part->last && w->m->before_write && change->count > 0)
@@ -191,10 +177,10 @@ apply_signed(Work *w, const StrataPart *part, StrataRowSet *change)
 }
 
 /* The rows in scope become those of the query: written, and what changed handed on. */
-static void
-apply_part(Work *w, const StrataPart *part, const char *sql, List *rowsets, const char *scope)
+void
+layers_work_apply(Work *w, const StrataPart *part, const char *sql, List *rowsets, const char *scope)
 {
-	StrataDeltaTarget t = target_of(w, part);
+	StrataDeltaTarget t = layers_work_target(w, part);
 	StrataDeltaCounts counts = {0};
 	StrataRowSet *rows = NULL;
 	StrataRowSet *change;
@@ -215,15 +201,15 @@ apply_part(Work *w, const StrataPart *part, const char *sql, List *rowsets, cons
 	add_counts(w, part, &counts);
 }
 
-static StrataRowSet *
-run(Work *w, const char *name, const char *sql)
+StrataRowSet *
+layers_work_run(Work *w, const char *name, const char *sql)
 {
 	return strata_base_run_rowset(name, sql, NULL, w->refresh->snapshot, w->rowsets);
 }
 
 /* Whether a row set of keys holds a NULL. */
-static bool
-has_nulls(StrataRowSet *keys, int n)
+bool
+layers_work_has_nulls(StrataRowSet *keys, int n)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(keys->desc, &TTSOpsMinimalTuple);
 	bool found = false;
@@ -238,148 +224,6 @@ has_nulls(StrataRowSet *keys, int n)
 	ExecDropSingleTupleTableSlot(slot);
 	tuplestore_rescan(keys->store);
 	return found;
-}
-
-/* ---- facts ---- */
-
-/* Whether the table is the dimension, or a part computed from nothing but it. */
-static bool
-is_of_dimension(const Work *w, Oid relid, Oid dimension)
-{
-	StrataChanged of = {dimension, NULL};
-	int at = list_member_oid(w->m->hidden, relid) ? 0 : -1;
-
-	if (relid == dimension)
-		return true;
-	if (at < 0)
-		return false;
-	while (list_nth_oid(w->m->hidden, at) != relid)
-		at++;
-	return reads_one_of((Node *) ((StrataPart *) list_nth(w->m->plan->parts, at))->query, list_make1(&of));
-}
-
-/* Its place among the columns of the dimension's row set (by attribute), or of the part's (columns as they stand). */
-static char *
-change_column(Oid relid, const StrataRowSet *change, Oid dimension, const char *name)
-{
-	AttrNumber attnum = get_attnum(dimension, name);
-	int position = 0;
-
-	if (relid == dimension)
-		position = attnum;
-	else
-	{
-		ListCell *lc;
-
-		foreach (lc, layers_target_columns(dimension))
-		{
-			position++;
-			if (strcmp(((TargetColumn *) lfirst(lc))->name, name) == 0)
-				break;
-		}
-	}
-	return psprintf("c.%s", quote_identifier(NameStr(TupleDescAttr(change->desc, position - 1)->attname)));
-}
-
-/* The grains of the facts that a change of their dimension concerns, looked up in the fact itself. */
-static void
-grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change,
-				 StringInfo sql)
-{
-	char *grain = layers_list(w->m->key, "o", ", ");
-	char *surrogate = change_column(changed->relid, change, l->dimension, l->surrogate);
-	StringInfoData same;
-
-	initStringInfo(&same);
-	for (int i = 0; i < list_length(l->dimension_columns); i++)
-	{
-		char *name = list_nth(l->dimension_columns, i);
-
-		appendStringInfo(&same, " AND o.%s %s %s", quote_identifier(list_nth(l->fact_columns, i)),
-						 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, name))),
-						 change_column(changed->relid, change, l->dimension, name));
-	}
-	appendStringInfo(
-		sql,
-		"%sSELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0) AS c\n"
-		"  JOIN %s AS o ON o.%s = c.strata_key\n"
-		"UNION ALL\nSELECT %s\n  FROM %s AS c\n  JOIN %s AS o ON o.%s = 0%s WHERE c.strata_sign > 0",
-		sql->len > 0 ? "\nUNION ALL\n" : "", grain, surrogate, change->name, w->m->model->label,
-		quote_identifier(l->column), grain, change->name, w->m->model->label, quote_identifier(l->column), same.data);
-}
-
-/* SQL of the grains to be computed again; NULL: no dimension has changed, and the change of the source is all there is. */
-static char *
-fact_grains(Work *w, const StrataPart *part)
-{
-	StringInfoData sql;
-	List *others = NIL;
-	char *keys;
-	ListCell *lc;
-
-	initStringInfo(&sql);
-	foreach (lc, w->changed)
-	{
-		StrataChanged *c = lfirst(lc);
-		bool found = false;
-		ListCell *lc2;
-
-		if (!reads_one_of((Node *) part->query, list_make1(c)))
-			continue;
-		foreach (lc2, w->m->lookups)
-		{
-			IncrementalLookup *l = lfirst(lc2);
-
-			if (!is_of_dimension(w, c->relid, l->dimension))
-				continue;
-			grains_by_lookup(w, l, c, list_nth(w->rowsets, foreach_current_index(lc)), &sql);
-			found = true;
-		}
-		if (!found)
-			others = lappend(others, c);
-	}
-	if (sql.len == 0)
-		return NULL;
-	keys = others != NIL ? strata_incremental_keys(part, others) : NULL;
-	return keys ? psprintf("%s\nUNION ALL\n%s", sql.data, keys) : sql.data;
-}
-
-/*
- * A fact whose dimensions have changed: joining the source to the changed versions would read all of the source where it has no index
- * for that. The fact knows its own keys.
- */
-static bool
-run_fact(Work *w, const StrataPart *part, bool *done)
-{
-	StrataPart keyed = *part;
-	StrataDeltaTarget t = target_of(w, part);
-	StrataRowSet *grains;
-	StringInfoData names;
-	char *sql;
-	ListCell *lc;
-
-	keyed.rule = STRATA_RULE_KEYS;
-	keyed.keys_unique = true;
-	keyed.keys = NIL;
-	initStringInfo(&names);
-	foreach (lc, w->m->key)
-	{
-		keyed.keys = lappend_int(keyed.keys, layers_position(t.columns, lfirst(lc)) + 1);
-		appendStringInfo(&names, "%sk%d", foreach_current_index(lc) > 0 ? ", " : "", foreach_current_index(lc) + 1);
-	}
-	sql = fact_grains(w, &keyed);
-	*done = sql != NULL;
-	if (sql == NULL)
-		return true;
-	grains = run(w, "strata_keys", psprintf("SELECT DISTINCT * FROM (\n%s) AS g (%s)", sql, names.data));
-	if (grains->count > 0)
-	{
-		apply_part(w, part, strata_incremental_restricted(&keyed, "strata_keys", false), with(w->rowsets, grains),
-				   psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
-							strata_incremental_key_match(&keyed, "o", w->m->key, "k", false)));
-	}
-	strata_rowset_free(grains);
-	return true;
 }
 
 /* ---- decision ---- */
@@ -427,7 +271,7 @@ run_signed(Work *w, const StrataPart *part)
 
 	if (part->last && w->m->lookups != NIL)
 	{
-		if (!run_fact(w, part, &done))
+		if (!layers_work_fact(w, part, &done))
 			return false;
 		if (done)
 			return true;
@@ -444,24 +288,24 @@ run_signed(Work *w, const StrataPart *part)
 static bool
 run_keys(Work *w, const StrataPart *part)
 {
-	StrataDeltaTarget t = target_of(w, part);
+	StrataDeltaTarget t = layers_work_target(w, part);
 	char *sql = strata_incremental_keys(part, w->changed);
 	StrataRowSet *keys;
 	bool nulls;
 
 	if (sql == NULL)
 		return true;
-	keys = run(w, "strata_keys", sql);
+	keys = layers_work_run(w, "strata_keys", sql);
 	if (keys->count > 0)
 	{
-		nulls = has_nulls(keys, list_length(part->keys));
+		nulls = layers_work_has_nulls(keys, list_length(part->keys));
 		sql = strata_incremental_restricted(part, "strata_keys", nulls);
-		if (is_dearer(w, part, sql, with(w->rowsets, keys), 0.8))
-			apply_part(w, part, strata_incremental_full(part), NIL, NULL);
+		if (is_dearer(w, part, sql, layers_work_with(w->rowsets, keys), 0.8))
+			layers_work_apply(w, part, strata_incremental_full(part), NIL, NULL);
 		else
-			apply_part(w, part, sql, with(w->rowsets, keys),
-					   psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
-								strata_incremental_key_match(part, "o", t.find, "k", nulls)));
+			layers_work_apply(w, part, sql, layers_work_with(w->rowsets, keys),
+							  psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
+									   strata_incremental_key_match(part, "o", t.find, "k", nulls)));
 	}
 	strata_rowset_free(keys);
 	return true;
@@ -470,7 +314,7 @@ run_keys(Work *w, const StrataPart *part)
 static bool
 run_whole(Work *w, const StrataPart *part)
 {
-	apply_part(w, part, strata_incremental_full(part), NIL, NULL);
+	layers_work_apply(w, part, strata_incremental_full(part), NIL, NULL);
 	return true;
 }
 
@@ -543,15 +387,15 @@ run_algebra(Work *w, const StrataPart *part)
 		return true;
 	if (is_dearer(w, part, sql, w->rowsets, 1.5))
 		return refuse_cost(w);
-	groups = run(w, "strata_groups", sql);
+	groups = layers_work_run(w, "strata_groups", sql);
 	if (groups->count == 0)
 	{
 		strata_rowset_free(groups);
 		return true;
 	}
-	nulls = has_nulls(groups, algebra->nkeys);
+	nulls = layers_work_has_nulls(groups, algebra->nkeys);
 	merged = strata_base_run_rowset("strata_merge", strata_algebra_merge(algebra, "strata_groups", label, nulls), NULL,
-									w->refresh->snapshot, with(w->rowsets, groups));
+									w->refresh->snapshot, layers_work_with(w->rowsets, groups));
 	if (count_rescans(w, merged) > 0)
 		merged = rescan(w, algebra, merged, nulls);
 	strata_rowset_free(groups);
@@ -578,7 +422,7 @@ run_parts(Work *w, bool all_but_last)
 		bool done = true;
 
 		CHECK_FOR_INTERRUPTS();
-		if ((part->last && all_but_last) || !reads_one_of((Node *) part->query, w->changed))
+		if ((part->last && all_but_last) || !layers_work_reads((Node *) part->query, w->changed))
 			continue;
 		switch (part->rule)
 		{
@@ -727,21 +571,22 @@ layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, ch
 	if (!collect(&w) || !run_parts(&w, true))
 		return false;
 	extract->positions = w.positions;
-	sql = reads_one_of((Node *) part->query, w.changed) ? strata_incremental_keys(part, w.changed) : NULL;
+	sql = layers_work_reads((Node *) part->query, w.changed) ? strata_incremental_keys(part, w.changed) : NULL;
 	if (sql == NULL)
 		return true;
 	foreach (lc, part->keys)
 		extract->columns = lappend(extract->columns, list_nth(m->columns, lfirst_int(lc) - 1));
-	extract->keys = run(&w, "dimension_keys",
+	extract->keys =
+		layers_work_run(&w, "dimension_keys",
 						psprintf("SELECT * FROM (%s) AS k (%s)", sql, strata_base_join_quoted(extract->columns, ", ")));
 	if (extract->keys->count > 0)
 	{
-		StrataRowSet *keys = run(&w, "strata_keys", sql);
+		StrataRowSet *keys = layers_work_run(&w, "strata_keys", sql);
 
 		extract->rows = strata_base_run_rowset(
 			"dimension_extract",
-			strata_incremental_restricted(part, "strata_keys", has_nulls(keys, list_length(part->keys))), NULL,
-			refresh->snapshot, with(w.rowsets, keys));
+			strata_incremental_restricted(part, "strata_keys", layers_work_has_nulls(keys, list_length(part->keys))),
+			NULL, refresh->snapshot, layers_work_with(w.rowsets, keys));
 		strata_rowset_free(keys);
 	}
 	return true;
@@ -779,7 +624,7 @@ layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh)
 
 		if (part->last && m->extract)
 			return sql;
-		t = target_of(&w, part);
+		t = layers_work_target(&w, part);
 		if (algebra)
 		{
 			StrataDeltaTarget s = {0};

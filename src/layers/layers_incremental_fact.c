@@ -1,0 +1,149 @@
+/*
+ * layers_incremental_fact.c: the facts that a change of a dimension concerns, looked up in the fact itself.
+ */
+#include "postgres.h"
+
+#include "layers/layers_incremental_work.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+/* Whether the table is the dimension, or a part computed from nothing but it. */
+static bool
+is_of_dimension(const Work *w, Oid relid, Oid dimension)
+{
+	StrataChanged of = {dimension, NULL};
+	int at = list_member_oid(w->m->hidden, relid) ? 0 : -1;
+
+	if (relid == dimension)
+		return true;
+	if (at < 0)
+		return false;
+	while (list_nth_oid(w->m->hidden, at) != relid)
+		at++;
+	return layers_work_reads((Node *) ((StrataPart *) list_nth(w->m->plan->parts, at))->query, list_make1(&of));
+}
+
+/* Its place among the columns of the dimension's row set (by attribute), or of the part's (columns as they stand). */
+static char *
+change_column(Oid relid, const StrataRowSet *change, Oid dimension, const char *name)
+{
+	AttrNumber attnum = get_attnum(dimension, name);
+	int position = 0;
+
+	if (relid == dimension)
+		position = attnum;
+	else
+	{
+		ListCell *lc;
+
+		foreach (lc, layers_target_columns(dimension))
+		{
+			position++;
+			if (strcmp(((TargetColumn *) lfirst(lc))->name, name) == 0)
+				break;
+		}
+	}
+	return psprintf("c.%s", quote_identifier(NameStr(TupleDescAttr(change->desc, position - 1)->attname)));
+}
+
+/* The grains of the facts that a change of their dimension concerns, looked up in the fact itself. */
+static void
+grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change,
+				 StringInfo sql)
+{
+	char *grain = layers_list(w->m->key, "o", ", ");
+	char *surrogate = change_column(changed->relid, change, l->dimension, l->surrogate);
+	StringInfoData same;
+
+	initStringInfo(&same);
+	for (int i = 0; i < list_length(l->dimension_columns); i++)
+	{
+		char *name = list_nth(l->dimension_columns, i);
+
+		appendStringInfo(&same, " AND o.%s %s %s", quote_identifier(list_nth(l->fact_columns, i)),
+						 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, name))),
+						 change_column(changed->relid, change, l->dimension, name));
+	}
+	appendStringInfo(
+		sql,
+		"%sSELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0) AS c\n"
+		"  JOIN %s AS o ON o.%s = c.strata_key\n"
+		"UNION ALL\nSELECT %s\n  FROM %s AS c\n  JOIN %s AS o ON o.%s = 0%s WHERE c.strata_sign > 0",
+		sql->len > 0 ? "\nUNION ALL\n" : "", grain, surrogate, change->name, w->m->model->label,
+		quote_identifier(l->column), grain, change->name, w->m->model->label, quote_identifier(l->column), same.data);
+}
+
+/* SQL of the grains to be computed again; NULL: no dimension has changed, and the change of the source is all there is. */
+static char *
+fact_grains(Work *w, const StrataPart *part)
+{
+	StringInfoData sql;
+	List *others = NIL;
+	char *keys;
+	ListCell *lc;
+
+	initStringInfo(&sql);
+	foreach (lc, w->changed)
+	{
+		StrataChanged *c = lfirst(lc);
+		bool found = false;
+		ListCell *lc2;
+
+		if (!layers_work_reads((Node *) part->query, list_make1(c)))
+			continue;
+		foreach (lc2, w->m->lookups)
+		{
+			IncrementalLookup *l = lfirst(lc2);
+
+			if (!is_of_dimension(w, c->relid, l->dimension))
+				continue;
+			grains_by_lookup(w, l, c, list_nth(w->rowsets, foreach_current_index(lc)), &sql);
+			found = true;
+		}
+		if (!found)
+			others = lappend(others, c);
+	}
+	if (sql.len == 0)
+		return NULL;
+	keys = others != NIL ? strata_incremental_keys(part, others) : NULL;
+	return keys ? psprintf("%s\nUNION ALL\n%s", sql.data, keys) : sql.data;
+}
+
+/*
+ * A fact whose dimensions have changed: joining the source to the changed versions would read all of the source where it has no index
+ * for that. The fact knows its own keys.
+ */
+bool
+layers_work_fact(Work *w, const StrataPart *part, bool *done)
+{
+	StrataPart keyed = *part;
+	StrataDeltaTarget t = layers_work_target(w, part);
+	StrataRowSet *grains;
+	StringInfoData names;
+	char *sql;
+	ListCell *lc;
+
+	keyed.rule = STRATA_RULE_KEYS;
+	keyed.keys_unique = true;
+	keyed.keys = NIL;
+	initStringInfo(&names);
+	foreach (lc, w->m->key)
+	{
+		keyed.keys = lappend_int(keyed.keys, layers_position(t.columns, lfirst(lc)) + 1);
+		appendStringInfo(&names, "%sk%d", foreach_current_index(lc) > 0 ? ", " : "", foreach_current_index(lc) + 1);
+	}
+	sql = fact_grains(w, &keyed);
+	*done = sql != NULL;
+	if (sql == NULL)
+		return true;
+	grains = layers_work_run(w, "strata_keys", psprintf("SELECT DISTINCT * FROM (\n%s) AS g (%s)", sql, names.data));
+	if (grains->count > 0)
+	{
+		layers_work_apply(w, part, strata_incremental_restricted(&keyed, "strata_keys", false),
+						  layers_work_with(w->rowsets, grains),
+						  psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
+								   strata_incremental_key_match(&keyed, "o", w->m->key, "k", false)));
+	}
+	strata_rowset_free(grains);
+	return true;
+}

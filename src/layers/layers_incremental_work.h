@@ -1,0 +1,35 @@
+/*
+ * layers_incremental_work.h: what the files that run a refresh by changes share.
+ */
+#ifndef STRATA_LAYERS_INCREMENTAL_WORK_H
+#define STRATA_LAYERS_INCREMENTAL_WORK_H
+
+#include "layers/layers_incremental.h"
+
+typedef struct Work
+{
+	IncrementalModel *m;
+	const StrataRefresh *refresh;
+	StrataRefreshResult *result;
+	List *positions;    /* StrataCaptureChanges *: to be advanced */
+	List *changed;      /* StrataChanged * */
+	List *rowsets;      /* StrataRowSet * */
+	char **failure;     /* why it could not be done */
+	double change_cost; /* by the planner, where it was asked */
+	double full_cost;
+	uint64 n_changed;
+} Work;
+
+/* A walker: whether the query reads one of the changed (StrataChanged *). */
+extern bool layers_work_reads(Node *node, List *changed);
+extern StrataDeltaTarget layers_work_target(const Work *w, const StrataPart *part);
+extern List *layers_work_with(const List *sets, StrataRowSet *one);
+/* The rows in scope become those of the query: written, and what changed handed on. */
+extern void layers_work_apply(Work *w, const StrataPart *part, const char *sql, List *rowsets, const char *scope);
+extern StrataRowSet *layers_work_run(Work *w, const char *name, const char *sql);
+/* Whether a row set of keys holds a NULL. */
+extern bool layers_work_has_nulls(StrataRowSet *keys, int n);
+/* layers_incremental_fact.c; done: it was, by looking the dimensions' changes up in the fact */
+extern bool layers_work_fact(Work *w, const StrataPart *part, bool *done);
+
+#endif
