@@ -52,6 +52,14 @@
 #define strata_flatten_groups(query, node) (node)
 #define strata_forget_groups(query) ((void) 0)
 #endif
+/* Of rewrite/rewriteManip.h: variables of an entry give way to the entry's target list; all are found in it. */
+#if PG_VERSION_NUM >= 180000
+#define strata_replace_variables(node, varno, rte, targets, has_sublinks) \
+	ReplaceVarsFromTargetList(node, varno, 0, rte, targets, 0, REPLACEVARS_REPORT_ERROR, 0, has_sublinks)
+#else
+#define strata_replace_variables(node, varno, rte, targets, has_sublinks) \
+	ReplaceVarsFromTargetList(node, varno, 0, rte, targets, REPLACEVARS_REPORT_ERROR, 0, has_sublinks)
+#endif
 #if PG_VERSION_NUM >= 160000
 #define strata_flatten_join_aliases(query, node) flatten_join_alias_vars(NULL, query, node)
 #define strata_forget_permissions(rte) ((rte)->perminfoindex = 0)

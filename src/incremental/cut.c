@@ -100,9 +100,12 @@ emit(Cut *cut, Level *level, bool last)
 	{
 		/* EXISTS (SELECT FROM ...): a table of a part has a column */
 		if (incremental_visible(level->query) == NIL && level->query->setOperations == NULL)
+		{
 			level->query->targetList =
 				lcons(makeTargetEntry((Expr *) makeBoolConst(true, false), 1, pstrdup("strata_row"), false),
 					  level->query->targetList);
+			incremental_renumber(level->query);
+		}
 		foreach (lc, incremental_visible(level->query))
 		{
 			Oid type = exprType((Node *) lfirst_node(TargetEntry, lc)->expr);
@@ -189,7 +192,9 @@ sublink_walker(Node *node, Cut *cut)
 	{
 		SubLink *link = (SubLink *) node;
 
-		if (incremental_is_closed((Query *) link->subselect))
+		/* an array has the order of its query, which a table would not keep */
+		if (incremental_is_closed((Query *) link->subselect) &&
+			(link->subLinkType != ARRAY_SUBLINK || ((Query *) link->subselect)->sortClause == NIL))
 			link->subselect = (Node *) linear_of(cut, analyse(cut, (Query *) link->subselect));
 		else
 			cut_children(cut, (Query *) link->subselect);
@@ -496,12 +501,12 @@ fold(Query *query, RangeTblEntry *rte)
 	int index = linitial_node(RangeTblRef, query->jointree->fromlist)->rtindex;
 	List *entries;
 	Node *having;
+	bool sublinks = false;
 	ListCell *lc;
 
-	entries = (List *) ReplaceVarsFromTargetList((Node *) query->targetList, index, 0, rte, group->targetList,
-												 REPLACEVARS_REPORT_ERROR, 0, &group->hasSubLinks);
-	having = ReplaceVarsFromTargetList(query->jointree->quals, index, 0, rte, group->targetList,
-									   REPLACEVARS_REPORT_ERROR, 0, &group->hasSubLinks);
+	entries = (List *) strata_replace_variables((Node *) query->targetList, index, rte, group->targetList, &sublinks);
+	having = strata_replace_variables(query->jointree->quals, index, rte, group->targetList, &sublinks);
+	group->hasSubLinks |= sublinks;
 	foreach (lc, entries)
 		lfirst_node(TargetEntry, lc)->ressortgroupref = 0;
 	foreach (lc, group->groupClause)

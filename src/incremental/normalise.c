@@ -27,6 +27,7 @@
 typedef struct Normalise
 {
 	int entries;
+	Node *ordered; /* a query whose order is that of an array */
 	char *refusal;
 } Normalise;
 
@@ -381,7 +382,8 @@ drop_sort(Normalise *n, Query *query)
 	List *kept = NIL;
 	ListCell *lc, *window;
 
-	if (query->sortClause == NIL || query->limitCount != NULL || query->limitOffset != NULL || query->hasDistinctOn)
+	if (query->sortClause == NIL || query->limitCount != NULL || query->limitOffset != NULL || query->hasDistinctOn ||
+		(Node *) query == n->ordered)
 		return;
 	query->sortClause = NIL;
 	foreach (lc, query->targetList)
@@ -421,12 +423,36 @@ plain_sublink(SubLink *link)
 }
 
 static bool
+reads_sorted(Query *query)
+{
+	ListCell *lc;
+
+	foreach (lc, query->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind == RTE_SUBQUERY && rte->subquery->sortClause != NIL && rte->subquery->limitCount == NULL &&
+			rte->subquery->limitOffset == NULL)
+			return true;
+	}
+	return false;
+}
+
+static bool
 normalise_walker(Node *node, Normalise *n)
 {
 	if (node == NULL)
 		return false;
 	if (IsA(node, SubLink))
-		plain_sublink((SubLink *) node);
+	{
+		SubLink *link = (SubLink *) node;
+
+		plain_sublink(link);
+		if (link->subLinkType == ARRAY_SUBLINK)
+			n->ordered = link->subselect;
+		if (link->subLinkType == ARRAY_SUBLINK && n->refusal == NULL && reads_sorted((Query *) link->subselect))
+			n->refusal = "an array follows the order of a sorted subquery; give it an ORDER BY of its own";
+	}
 	if (IsA(node, Query))
 	{
 		normalise(n, (Query *) node);
@@ -458,22 +484,6 @@ follows_order(Node *node, void *context)
 				return true;
 	}
 	return expression_tree_walker(node, follows_order, context);
-}
-
-static bool
-reads_sorted(Query *query)
-{
-	ListCell *lc;
-
-	foreach (lc, query->rtable)
-	{
-		RangeTblEntry *rte = lfirst(lc);
-
-		if (rte->rtekind == RTE_SUBQUERY && rte->subquery->sortClause != NIL && rte->subquery->limitCount == NULL &&
-			rte->subquery->limitOffset == NULL)
-			return true;
-	}
-	return false;
 }
 
 static void
@@ -525,7 +535,7 @@ normalise(Normalise *n, Query *query)
 char *
 incremental_normalise(Query *query)
 {
-	Normalise n = {0, NULL};
+	Normalise n = {0, NULL, NULL};
 
 	normalise(&n, query);
 	return n.refusal;

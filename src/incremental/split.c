@@ -173,7 +173,7 @@ incremental_split_top(Query *inner, bool distinct_on)
 	query->limitOption = inner->limitOption;
 	inner->sortClause = NIL;
 	inner->limitOffset = inner->limitCount = NULL;
-	inner->limitOption = LIMIT_OPTION_DEFAULT;
+	inner->limitOption = LIMIT_OPTION_COUNT;
 	if (distinct_on)
 	{
 		query->distinctClause = inner->distinctClause;

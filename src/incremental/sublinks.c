@@ -3,6 +3,8 @@
  *
  *   (SELECT avg(x) FROM t)                      one row always: a factor
  *   (SELECT sum(x) FROM t WHERE t.k = o.k)      LEFT JOIN (SELECT k, sum(x) FROM t GROUP BY k) ON k = o.k
+ *   (SELECT x FROM t WHERE t.k = o.k ORDER BY y LIMIT 1)
+ *                                               LEFT JOIN (SELECT DISTINCT ON (k) k, x FROM t ORDER BY k, y) ON k = o.k
  *   (SELECT name FROM c WHERE c.id = o.c_id)    LEFT JOIN, when an index makes id unique
  */
 #include "postgres.h"
@@ -36,6 +38,13 @@ typedef struct Sublinks
 } Sublinks;
 
 /* ---- FROM ---- */
+
+/* The same in every version: the range table also holds what FROM does not name. */
+static char *
+next_alias(Query *query)
+{
+	return psprintf("s%d", bms_num_members(incremental_members(query)) + 1);
+}
 
 static Index
 append(Query *query, RangeTblEntry *rte)
@@ -218,13 +227,23 @@ is_correlation(Node *node, int *inner_side)
 	return equals == op->opno;
 }
 
+/* ORDER BY ... LIMIT 1 */
+static bool
+is_first_row(Query *query)
+{
+	return !query->hasAggs && query->limitOffset == NULL && query->limitOption == LIMIT_OPTION_COUNT &&
+		   query->limitCount != NULL && IsA(query->limitCount, Const) && !((Const *) query->limitCount)->constisnull &&
+		   DatumGetInt64(((Const *) query->limitCount)->constvalue) == 1;
+}
+
 static bool
 is_plain(Query *query)
 {
 	return query->setOperations == NULL && query->groupClause == NIL && query->groupingSets == NIL &&
-		   query->havingQual == NULL && query->distinctClause == NIL && query->limitCount == NULL &&
-		   query->limitOffset == NULL && !query->hasWindowFuncs && !query->hasTargetSRFs &&
-		   list_length(incremental_visible(query)) == 1 && query->jointree->fromlist != NIL;
+		   query->havingQual == NULL && query->distinctClause == NIL &&
+		   (is_first_row(query) || (query->limitCount == NULL && query->limitOffset == NULL)) &&
+		   !query->hasWindowFuncs && !query->hasTargetSRFs && list_length(incremental_visible(query)) == 1 &&
+		   query->jointree->fromlist != NIL;
 }
 
 /* At most one row has these values of these columns: by an index. */
@@ -282,6 +301,32 @@ is_unique(Query *query, List *correlations)
 
 /* ---- the joins ---- */
 
+/* The keys in front of the value: what it is grouped by, or of which it is the first row. */
+static void
+take_keys(Query *inner, List *entries, List *clauses, TargetEntry *value, bool first_row)
+{
+	List *kept = lappend(entries, value);
+	ListCell *lc;
+
+	foreach (lc, inner->targetList)
+		if (first_row && lfirst_node(TargetEntry, lc)->resjunk)
+			kept = lappend(kept, lfirst(lc));
+	inner->targetList = kept;
+	value->resname = pstrdup("value");
+	incremental_renumber(inner);
+	if (!first_row)
+	{
+		value->ressortgroupref = 0;
+		inner->groupClause = clauses;
+		inner->sortClause = NIL;
+		return;
+	}
+	inner->distinctClause = clauses;
+	inner->hasDistinctOn = true;
+	inner->sortClause = list_concat_copy(clauses, inner->sortClause);
+	inner->limitCount = NULL;
+}
+
 /* SELECT k1, ..., value FROM ... WHERE what is not correlated [GROUP BY k1, ...], joined by what is. */
 static Node *
 join_correlated(Query *query, Query *inner, List *correlations, List *others)
@@ -289,8 +334,10 @@ join_correlated(Query *query, Query *inner, List *correlations, List *others)
 	TargetEntry *value = linitial(incremental_visible(inner));
 	List *entries = NIL, *conditions = NIL;
 	Node *empty = NULL;
-	bool known = true;
+	bool known = true, first_row = is_first_row(inner);
+	List *clauses = NIL;
 	Index index = list_length(query->rtable) + 1;
+	Index reference = 0;
 	Var *result, *first = NULL;
 	CaseExpr *found;
 	CaseWhen *when;
@@ -303,6 +350,8 @@ join_correlated(Query *query, Query *inner, List *correlations, List *others)
 		if (!known)
 			return NULL;
 	}
+	foreach (lc, inner->targetList)
+		reference = Max(reference, lfirst_node(TargetEntry, lc)->ressortgroupref);
 	foreach (lc, correlations)
 	{
 		OpExpr *op = copyObject(lfirst_node(OpExpr, lc));
@@ -318,24 +367,22 @@ join_correlated(Query *query, Query *inner, List *correlations, List *others)
 		IncrementVarSublevelsUp(list_nth(op->args, 1 - side), -1, 1);
 		lfirst(list_nth_cell(op->args, side)) = column;
 		conditions = lappend(conditions, op);
-		if (inner->hasAggs)
+		if (inner->hasAggs || first_row)
 		{
 			SortGroupClause *clause = makeNode(SortGroupClause);
 			Oid greater;
 
-			get_sort_group_operators(exprType((Node *) key->expr), false, true, false, &clause->sortop, &clause->eqop,
-									 &greater, &clause->hashable);
-			key->ressortgroupref = clause->tleSortGroupRef = number;
-			inner->groupClause = lappend(inner->groupClause, clause);
+			get_sort_group_operators(exprType((Node *) key->expr), first_row, true, false, &clause->sortop,
+									 &clause->eqop, &greater, &clause->hashable);
+			key->ressortgroupref = clause->tleSortGroupRef = ++reference;
+			clauses = lappend(clauses, clause);
 		}
 		entries = lappend(entries, key);
 	}
-	value = makeTargetEntry(value->expr, list_length(entries) + 1, pstrdup("value"), false);
-	inner->targetList = lappend(entries, value);
-	inner->sortClause = NIL;
+	take_keys(inner, entries, clauses, value, first_row);
 	inner->jointree->quals = others == NIL ? NULL : (Node *) make_ands_explicit(others);
 	result = incremental_column(index, value->resno, (Node *) value->expr);
-	append(query, incremental_subquery_entry(inner, psprintf("s%d", index)));
+	append(query, incremental_subquery_entry(inner, next_alias(query)));
 	left_join(query, index, conditions);
 	if (empty == NULL || (IsA(empty, Const) && ((Const *) empty)->constisnull))
 		return (Node *) result;
@@ -374,10 +421,13 @@ joined(Query *query, SubLink *link)
 		TargetEntry *value = linitial(incremental_visible(inner));
 		Index index;
 
-		if (!inner->hasAggs)
+		if (!inner->hasAggs && !is_first_row(inner))
 			return NULL;
-		index = append(query, incremental_subquery_entry(inner, psprintf("s%d", list_length(query->rtable) + 1)));
-		query->jointree->fromlist = lappend(query->jointree->fromlist, reference_to(index));
+		index = append(query, incremental_subquery_entry(inner, next_alias(query)));
+		if (inner->hasAggs)
+			query->jointree->fromlist = lappend(query->jointree->fromlist, reference_to(index));
+		else
+			left_join(query, index, NIL);
 		return (Node *) incremental_column(index, 1, (Node *) value->expr);
 	}
 	foreach (lc, conjuncts(inner->jointree->quals))
@@ -394,7 +444,7 @@ joined(Query *query, SubLink *link)
 	level_walker(rest, &levels);
 	if (correlations == NIL || levels.outer || levels.far || !incremental_is_closed(inner))
 		return NULL;
-	if (!inner->hasAggs && !is_unique(inner, correlations))
+	if (!inner->hasAggs && !is_first_row(inner) && !is_unique(inner, correlations))
 		return NULL;
 	return join_correlated(query, inner, correlations, others);
 }

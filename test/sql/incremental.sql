@@ -16,6 +16,18 @@ CREATE TABLE lines (order_id int, product text, quantity int);
 CREATE VIEW big_orders AS SELECT id, customer_id, amount FROM orders WHERE amount > 10;
 CREATE TABLE queries (number int GENERATED ALWAYS AS IDENTITY, query text);
 INSERT INTO queries (query) VALUES
+    ('SELECT customer_id, count(*) FROM orders o GROUP BY customer_id HAVING EXISTS (SELECT FROM customers c WHERE c.id = o.customer_id)'),
+    ('SELECT customer_id + 1 AS k, customer_id, rn * 2 AS r FROM (SELECT customer_id, amount, row_number() OVER (PARTITION BY customer_id ORDER BY id) rn FROM orders) s WHERE rn <= 2'),
+    ('SELECT amount FROM orders ORDER BY amount FETCH FIRST 3 ROWS WITH TIES'),
+    ('SELECT name FROM customers WHERE id IN (SELECT DISTINCT customer_id FROM orders)'),
+    ('SELECT name FROM customers WHERE id = ANY (SELECT customer_id FROM orders ORDER BY amount DESC, id LIMIT 5)'),
+    ('SELECT name, ARRAY(SELECT o.id FROM orders o WHERE o.customer_id = c.id ORDER BY 1) a FROM customers c'),
+    ('SELECT note, count(*) FROM orders GROUP BY note HAVING count(*) = (SELECT max(n) FROM (SELECT count(*) n FROM orders GROUP BY note) s)'),
+    ('SELECT c.region, count(*) FROM customers c LEFT JOIN (SELECT DISTINCT customer_id FROM orders) o ON o.customer_id = c.id WHERE o.customer_id IS NULL GROUP BY c.region'),
+    ('SELECT name, ARRAY(SELECT o.id FROM orders o WHERE o.customer_id = c.id ORDER BY 1 DESC) a FROM customers c'),
+    ('SELECT name, ARRAY(SELECT customer_id FROM orders GROUP BY customer_id ORDER BY 1 DESC) a FROM customers c'),
+    ('SELECT name, (SELECT o.amount FROM orders o WHERE o.customer_id = c.id ORDER BY o.day DESC NULLS LAST, o.id LIMIT 1) AS final FROM customers c'),
+    ('SELECT name, (SELECT o.amount FROM orders o WHERE o.customer_id = c.id AND o.note = c.region ORDER BY o.amount LIMIT 1) AS final FROM customers c'),
     ('SELECT customer_id, count(*), sum(amount) FROM orders GROUP BY customer_id'),
     ('SELECT id, amount FROM orders WHERE amount > 10 ORDER BY id'),
     ('SELECT c.region, sum(o.amount) FROM orders o JOIN customers c ON c.id = o.customer_id GROUP BY c.region HAVING count(*) > 1'),
