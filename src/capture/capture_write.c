@@ -238,7 +238,7 @@ typedef struct Appender
 	Relation segment;
 	uint64 xid;
 	CommandId cid;
-	MemoryContext context; /* of one batch */
+	MemoryContext context; /* of one batch; NULL in the first */
 	int n;
 	HeapTuple tuples[BATCH];
 	Datum *values;
@@ -403,10 +403,14 @@ append_rows(Appender *a, Tuplestorestate *rows, TupleTableSlot *slot, bool leavi
 		if (a->n == BATCH)
 		{
 			write_batch(a);
-			MemoryContextReset(a->context);
+			if (a->context)
+				MemoryContextReset(a->context);
+			else
+				a->context = AllocSetContextCreate(old, "pg_strata capture rows", ALLOCSET_DEFAULT_SIZES);
 			CHECK_FOR_INTERRUPTS();
 		}
-		MemoryContextSwitchTo(a->context);
+		if (a->context)
+			MemoryContextSwitchTo(a->context);
 		if (a->target->verbatim)
 		{
 			MinimalTuple row = ((MinimalTupleTableSlot *) slot)->mintuple;
@@ -423,7 +427,10 @@ append_rows(Appender *a, Tuplestorestate *rows, TupleTableSlot *slot, bool leavi
 			write_batch(a);
 			a->tuples[a->n++] = tuple;
 			write_guarded(a);
-			MemoryContextReset(a->context);
+			if (a->context)
+				MemoryContextReset(a->context);
+			else
+				heap_freetuple(tuple);
 			continue;
 		}
 		a->tuples[a->n++] = tuple;
@@ -536,7 +543,8 @@ capture_rows(TriggerData *td)
 	a.n = 0;
 	a.last = 0;
 	slot = MakeSingleTupleTableSlot(RelationGetDescr(td->tg_relation), &TTSOpsMinimalTuple);
-	a.context = AllocSetContextCreate(CurrentMemoryContext, "pg_strata capture rows", ALLOCSET_DEFAULT_SIZES);
+	/* a trigger's memory goes when it returns: a context of our own is for those that take more than one batch */
+	a.context = NULL;
 	a.values = palloc(sizeof(Datum) * target->natts);
 	a.nulls = palloc(sizeof(bool) * target->natts);
 	if (td->tg_oldtable)
@@ -545,7 +553,8 @@ capture_rows(TriggerData *td)
 		append_rows(&a, td->tg_newtable, slot, false);
 	write_batch(&a);
 	ExecDropSingleTupleTableSlot(slot);
-	MemoryContextDelete(a.context);
+	if (a.context)
+		MemoryContextDelete(a.context);
 	table_close(segment, NoLock);
 	if (unlikely((uint64) a.last * BLCKSZ >= (uint64) capture_max_size * 1024 * 1024))
 		stop(target->root);
