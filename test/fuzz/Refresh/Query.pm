@@ -110,7 +110,7 @@ sub expression
 	return ["$e " . pick('+ 1', '* 2'), $tag] if $class eq 'f';
 	return ["round($e, 1)", 'num0'] if $tag eq 'n2' && chance(50);
 	return ["$e + 1", $tag eq 'n2' ? 'num0' : $tag] if $class eq 'n' && $tag ne 'avg';
-	return [pick("upper($e)", "$e || 'x'", "substr($e, 1, 1)", "src.wrap($e)"), 'text'] if $tag eq 'text';
+	return [chance(6) ? "src.wrap($e)" : pick("upper($e)", "$e || 'x'", "substr($e, 1, 1)"), 'text'] if $tag eq 'text';
 	return ["length($e)", 'int'] if $tag =~ /^(text|char)$/;
 	return ["date_trunc('month', ${e}::timestamp)::date", 'date'] if $tag =~ /^(date|ts)$/;
 	return ["date_trunc('day', $e)", 'tz'] if $tag eq 'tz';
