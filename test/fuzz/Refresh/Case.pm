@@ -175,7 +175,7 @@ sub sql_of
 	my ($step) = @_;
 	return plain($step->{sql}) if defined $step->{sql};
 	return "SELECT * FROM src.refresh('$step->{of}')" if ($step->{how} // '') eq 'plpgsql';
-	return "SELECT model, action, status, inserted, updated, deleted FROM strata.refresh('$step->{of}'" . ($step->{rebuild} ? ', full_rebuild => true' : '') . ($step->{how} ? ", on_error => 'record'" : '')
+	return "SELECT model, action, status, inserted, updated, deleted" . ($step->{how} ? ', message' : '') . " FROM strata.refresh('$step->{of}'" . ($step->{rebuild} ? ', full_rebuild => true' : '') . ($step->{how} ? ", on_error => 'record'" : '')
 		. (defined $step->{day} ? ", as_of => timestamptz '2025-01-01 00:00+00' + interval '$step->{day} days', confirm_shrink => true" : '') . ')';
 }
 
@@ -308,9 +308,9 @@ sub run_refresh
 	return refresh_error($error, $sql, $db, $state, $own, $count) if defined $error;
 	for (@rows)
 	{
-		my ($name, $action, $status, $inserted, $updated, $deleted) = split /\x1f/, $_, -1;
+		my ($name, $action, $status, $inserted, $updated, $deleted, $message) = split /\x1f/, $_, -1;
 		my $model = $models->{$name} or next;
-		return { kind => 'error', model => $name, text => "$name: $status\n" } if $status =~ /fail/;
+		return { kind => 'error', model => $name, text => "$name: $status: $message\n" } if $status =~ /fail/;
 		$count->{refreshes}++;
 		$count->{actions}{$action}++;
 		next if $model->{view};

@@ -156,8 +156,8 @@ sub aggregate
 		my $e = pick(@texts)->[0];
 		return ["string_agg(" . (chance(25) ? 'DISTINCT ' : '') . "$e, ',' ORDER BY $e" . ")$filter", 'text'];
 	}
-	my @bools = grep { $_->[1] eq 'bool' } @scope;
-	return [pick('bool_and', 'bool_or', 'every') . '(' . pick(@bools)->[0] . ")$filter", 'bool'] if $kind < 70 && @bools;
+	my @bools = map { $_->[0] } grep { $_->[1] eq 'bool' } @scope;
+	return [pick('bool_and', 'bool_or', 'every') . '(' . (@bools && chance(50) ? pick(@bools) : condition(@scope)) . ")$filter", 'bool'] if $kind < 71;
 	if ($kind < 82 && @ints)
 	{
 		my ($e, $tag) = @{ pick(@ints) };

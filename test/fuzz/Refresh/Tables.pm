@@ -134,7 +134,7 @@ sub make_tables
 		push @items, 'UNIQUE (id)' if $shape eq 'unique';
 		$table->{columns} = \@columns;
 		$table->{key} = $shape eq 'keyed' ? ['id'] : $shape eq 'composite' ? [ 'id', 'k' ] : undef;
-		$table->{unlogged} = chance(3) && !@partition && !$table->{parent};
+		$table->{unlogged} = chance(1) && !@partition && !$table->{parent};
 		push @steps, 'CREATE ' . ($table->{unlogged} ? 'UNLOGGED ' : '') . "TABLE $name (" . join(', ', @items) . ')' . (@partition ? " PARTITION BY $partition[1] ($partition[0])" : '');
 		if (@partition)
 		{
