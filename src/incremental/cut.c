@@ -388,10 +388,14 @@ analyse_groups(Cut *cut, Query *query)
 	List *keys = clause_expressions(query->groupClause, query);
 	List *aggregates = NIL;
 	char *refusal, *algebra, *what;
+	Query *values;
 	Level *level;
 
 	if (group_sublink((Node *) query->targetList, keys) || group_sublink(query->havingQual, keys))
 		return analyse(cut, incremental_split_grouping(query));
+	values = incremental_split_distinct(query);
+	if (values != NULL)
+		return analyse(cut, values);
 	incremental_join_sublinks(query);
 	cut_children(cut, query);
 	aggregate_walker((Node *) query->targetList, &aggregates);

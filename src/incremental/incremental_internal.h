@@ -26,6 +26,8 @@ extern void incremental_rename(Query *query, List *names);
 extern Query *incremental_split_top(Query *query, bool distinct_on);
 /* Grouping as a subquery of what stands above it: windows, sets, sublinks. */
 extern Query *incremental_split_grouping(Query *query);
+/* Aggregates of DISTINCT values of one expression, without GROUP BY, over the values as groups. NULL: it is no such level. */
+extern Query *incremental_split_distinct(Query *query);
 /* SELECT DISTINCT as grouping by all columns. */
 extern Query *incremental_distinct_to_group(Query *query);
 extern Query *incremental_select_from(Query *query, const char *alias); /* SELECT all columns FROM (query) */

@@ -3,11 +3,13 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_aggregate.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/tlist.h"
+#include "parser/parse_oper.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 
@@ -357,6 +359,67 @@ incremental_split_grouping(Query *query)
 			outer->targetList = foreach_delete_current(outer->targetList, lc);
 	}
 	incremental_renumber(outer);
+	return outer;
+}
+
+/* ---- aggregates of distinct values, over all rows ---- */
+
+typedef struct Distinct
+{
+	Node *argument; /* of all aggregates; NULL: none was met */
+	bool others;    /* aggregates of another kind, or of something else */
+	bool replace;
+} Distinct;
+
+static Node *
+distinct_mutator(Node *node, Distinct *context)
+{
+	Aggref *aggregate = (Aggref *) node;
+
+	if (node == NULL || IsA(node, Query))
+		return node;
+	if (!IsA(node, Aggref) || aggregate->agglevelsup > 0)
+		return expression_tree_mutator(node, distinct_mutator, context);
+	if (context->replace)
+	{
+		aggregate = copyObject(aggregate);
+		aggregate->aggdistinct = NIL;
+		linitial_node(TargetEntry, aggregate->args)->expr = (Expr *) incremental_column(1, 1, context->argument);
+		return (Node *) aggregate;
+	}
+	if (aggregate->aggdistinct == NIL || aggregate->aggorder != NIL || list_length(aggregate->args) != 1 ||
+		aggregate->aggfilter != NULL || aggregate->aggkind != AGGKIND_NORMAL ||
+		(context->argument != NULL && !equal(context->argument, linitial_node(TargetEntry, aggregate->args)->expr)))
+		context->others = true;
+	else
+		context->argument = (Node *) linitial_node(TargetEntry, aggregate->args)->expr;
+	return node;
+}
+
+Query *
+incremental_split_distinct(Query *query)
+{
+	Distinct context = {NULL, false, false};
+	Query *inner, *outer;
+	SortGroupClause *clause;
+	Oid greater;
+
+	distinct_mutator((Node *) query->targetList, &context);
+	distinct_mutator(query->havingQual, &context);
+	if (context.others || context.argument == NULL || query->groupClause != NIL ||
+		checkExprHasSubLink(context.argument))
+		return NULL;
+	inner = incremental_core(query, list_make1(context.argument));
+	clause = makeNode(SortGroupClause);
+	get_sort_group_operators(exprType(context.argument), false, true, false, &clause->sortop, &clause->eqop, &greater,
+							 &clause->hashable);
+	clause->tleSortGroupRef = linitial_node(TargetEntry, inner->targetList)->ressortgroupref = 1;
+	inner->groupClause = list_make1(clause);
+	context.replace = true;
+	outer = reads(inner, "v", NULL);
+	outer->targetList = (List *) distinct_mutator((Node *) query->targetList, &context);
+	outer->havingQual = distinct_mutator(query->havingQual, &context);
+	outer->hasAggs = true;
 	return outer;
 }
 

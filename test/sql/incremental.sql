@@ -16,6 +16,8 @@ CREATE TABLE lines (order_id int, product text, quantity int);
 CREATE VIEW big_orders AS SELECT id, customer_id, amount FROM orders WHERE amount > 10;
 CREATE TABLE queries (number int GENERATED ALWAYS AS IDENTITY, query text);
 INSERT INTO queries (query) VALUES
+    ('SELECT count(DISTINCT c.region), max(DISTINCT c.region) || ''!'' m FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.amount > 3'),
+    ('SELECT count(DISTINCT note) AS notes, count(*) FROM orders'),
     ('SELECT customer_id, count(*) FROM orders o GROUP BY customer_id HAVING EXISTS (SELECT FROM customers c WHERE c.id = o.customer_id)'),
     ('SELECT customer_id + 1 AS k, customer_id, rn * 2 AS r FROM (SELECT customer_id, amount, row_number() OVER (PARTITION BY customer_id ORDER BY id) rn FROM orders) s WHERE rn <= 2'),
     ('SELECT amount FROM orders ORDER BY amount FETCH FIRST 3 ROWS WITH TIES'),
@@ -177,5 +179,23 @@ SELECT part_sql('SELECT customer_id, day, array_agg(id ORDER BY id) AS ids FROM 
 SELECT part_sql('SELECT * FROM (SELECT customer_id, id, row_number() OVER (PARTITION BY customer_id ORDER BY id) AS rn FROM orders) s WHERE rn = 1', 1, 'restricted', '{}', '{}', 'some_keys', false);
 SELECT part_sql('SELECT customer_id, day, array_agg(id ORDER BY id) AS ids FROM orders GROUP BY customer_id, day', 1, 'match', '{}', '{}', '', false);
 SELECT part_sql('SELECT customer_id, day, array_agg(id ORDER BY id) AS ids FROM orders GROUP BY customer_id, day', 1, 'match', '{}', '{}', '', true);
+
+-- keys of all kinds, NULLs among them: the two branches together are the part
+CREATE DOMAIN positive AS int CHECK (value > 0);
+CREATE TYPE mood AS ENUM ('good', 'bad');
+CREATE TABLE odd (a varchar(10), b positive, c mood, d int[], e char(4), f text COLLATE "C", g float8, h timestamptz, i xid, v int);
+INSERT INTO odd SELECT CASE WHEN n % 3 > 0 THEN 'x' || n % 2 END, 1 + n % 2, (ARRAY['good', 'bad'])[1 + n % 2]::mood, ARRAY[n % 2], 'q', 'h',
+        CASE WHEN n % 4 > 0 THEN (ARRAY[0.0, -0.0, 'NaN'])[1 + n % 3]::float8 END, '2026-01-01', '5', n
+    FROM generate_series(1, 40) n;
+\set q 'SELECT a, b, c, d, e, f, g, h, string_agg(v::text, \',\' ORDER BY v) AS s FROM odd GROUP BY a, b, c, d, e, f, g, h'
+CREATE TEMP TABLE some_keys AS SELECT a AS k1, b AS k2, c AS k3, d AS k4, e AS k5, f AS k6, g AS k7, h AS k8 FROM odd GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
+SELECT part_sql(:'q', 1, 'restricted', '{}', '{}', 'some_keys', true) AS sql \gset
+SELECT count(*) > 0 FROM (:q) q;
+SELECT count(*) FROM ((:q) EXCEPT ALL (:sql)) d;
+SELECT count(*) FROM ((:sql) EXCEPT ALL (:q)) d;
+-- a type that hashes but does not sort
+SELECT part_sql('SELECT i, a, array_agg(v ORDER BY v) AS s FROM odd GROUP BY i, a', 1, 'restricted', '{}', '{}', 'xid_keys', true) AS sql \gset
+CREATE TEMP TABLE xid_keys AS SELECT i AS k1, a AS k2 FROM odd GROUP BY 1, 2;
+SELECT count(*) FROM (:sql) q;
 
 DROP SCHEMA incremental CASCADE;

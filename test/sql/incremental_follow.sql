@@ -17,6 +17,9 @@ CREATE TABLE lines (order_id int, product text, quantity int);
 CREATE VIEW big_orders AS SELECT id, customer_id, amount FROM orders WHERE amount > 10;
 CREATE TABLE queries (number int GENERATED ALWAYS AS IDENTITY, query text);
 INSERT INTO queries (query) VALUES
+    ('SELECT count(DISTINCT c.region), max(DISTINCT c.region) || ''!'' m FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.amount > 3'),
+    ('SELECT sum(DISTINCT amount) FROM orders HAVING count(DISTINCT amount) > 2'),
+    ('SELECT count(DISTINCT note) AS notes, count(*) FROM orders'),
     ('SELECT s FROM (SELECT customer_id k, sum((SELECT max(quantity) FROM lines l WHERE l.order_id = o.id)) s FROM orders o GROUP BY 1) x WHERE k > 1'),
     ('SELECT k, s FROM (SELECT customer_id k, sum((SELECT max(quantity) FROM lines l WHERE l.order_id = o.id)) s FROM orders o GROUP BY 1) x WHERE k > 1'),
     ('SELECT customer_id, count(*) FROM orders o GROUP BY customer_id HAVING EXISTS (SELECT FROM customers c WHERE c.id = o.customer_id)'),
