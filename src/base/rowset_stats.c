@@ -3,7 +3,7 @@
  *
  * It knows a row set's number of rows, but without statistics it takes every column to hold 200 values: it would then rather hash a
  * table of millions than a change of a hundred thousand rows. So the number of values is estimated from a sample, as ANALYZE
- * does, the first time it asks, and only where it matters: below 200 rows the guess does no harm.
+ * does, the first time it asks, and only where it matters: with a few rows the guess does no harm.
  */
 #include "postgres.h"
 
@@ -16,7 +16,7 @@
 #include "utils/rel.h"
 #include "utils/selfuncs.h"
 
-#define FEW_ROWS 200
+#define FEW_ROWS 20
 #define SAMPLE_ROWS 3000
 
 static get_relation_stats_hook_type former_hook = NULL;

@@ -295,17 +295,22 @@ strata_base_keeper_query(const char *sql, const StrataArgs *args)
 	return keeper_execute(sql, args, true, NULL);
 }
 
-static uint64
-run_statement(const char *sql, const StrataArgs *args, Snapshot snapshot)
+static SPIPlanPtr
+prepare(const char *sql, const StrataArgs *args)
 {
-	SPIPlanPtr plan;
-	int code;
+	SPIPlanPtr plan = SPI_prepare(sql, args ? args->n : 0, args ? (Oid *) args->types : NULL);
 
-	plan = SPI_prepare(sql, args ? args->n : 0, args ? (Oid *) args->types : NULL);
 	if (plan == NULL)
 		elog(ERROR, "could not prepare: %s", sql);
-	code = SPI_execute_snapshot(plan, args ? (Datum *) args->values : NULL, args ? args->nulls : NULL, snapshot,
-								InvalidSnapshot, false, true, 0);
+	return plan;
+}
+
+static uint64
+run_prepared(SPIPlanPtr plan, const char *sql, const StrataArgs *args, Snapshot snapshot)
+{
+	int code = SPI_execute_snapshot(plan, args ? (Datum *) args->values : NULL, args ? args->nulls : NULL, snapshot,
+									InvalidSnapshot, false, true, 0);
+
 	if (code < 0)
 		elog(ERROR, "statement failed: %s: %s", SPI_result_code_string(code), sql);
 	return SPI_processed;
@@ -322,7 +327,7 @@ strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List
 	before = strata_rowset_show(rowsets);
 	PG_TRY();
 	{
-		processed = run_statement(sql, args, snapshot);
+		processed = run_prepared(prepare(sql, args), sql, args, snapshot);
 	}
 	PG_FINALLY();
 	{
@@ -335,21 +340,32 @@ strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List
 
 /*
  * Their pages were read a moment ago. The planner does not know, and would rather read the whole table than one page a row; nor are the
- * costs it expects any that compiling expressions would lower.
+ * costs it expects any that compiling expressions would lower. Only the plan is made so: triggers of the table run as ever.
  */
 uint64
 strata_base_run_by_address(const char *sql, Snapshot snapshot, List *rowsets)
 {
 	int level = NewGUCNestLevel();
+	SPIPlanPtr plan;
 	uint64 processed;
 
 	strata_base_pin("enable_hashjoin", "off");
 	strata_base_pin("enable_mergejoin", "off");
+	strata_base_pin("enable_material", "off");
+	strata_base_pin("enable_seqscan", "off");
 	strata_base_pin("enable_nestloop", "on");
 	strata_base_pin("enable_tidscan", "on");
 	strata_base_pin("jit", "off");
-	processed = strata_base_run(sql, NULL, snapshot, rowsets);
+	connect();
+	register_rowsets(rowsets);
+	plan = prepare(sql, NULL);
+	/* without parameters it is kept, and run below */
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ReleaseCachedPlan(SPI_plan_get_cached_plan(plan), NULL);
+	PopActiveSnapshot();
 	AtEOXact_GUC(true, level);
+	processed = run_prepared(plan, sql, NULL, snapshot);
+	finish();
 	return processed;
 }
 
@@ -559,28 +575,43 @@ strata_base_describe(const char *sql, List *rowsets)
 	return desc;
 }
 
-StrataEstimate
-strata_base_estimate(const char *sql, List *rowsets)
+static StrataEstimate
+estimate(const char *sql)
 {
 	StrataEstimate estimate = {0};
-	SPIPlanPtr plan;
 	CachedPlan *cached;
 	PlannedStmt *stmt;
 
-	connect();
-	register_rowsets(rowsets);
 	PushActiveSnapshot(GetTransactionSnapshot());
-	plan = SPI_prepare(sql, 0, NULL);
-	if (plan == NULL)
-		elog(ERROR, "could not prepare: %s", sql);
-	cached = SPI_plan_get_cached_plan(plan);
+	cached = SPI_plan_get_cached_plan(prepare(sql, NULL));
 	stmt = linitial_node(PlannedStmt, cached->stmt_list);
 	estimate.cost = stmt->planTree->total_cost;
 	estimate.rows = stmt->planTree->plan_rows;
 	ReleaseCachedPlan(cached, NULL); /* of a plan not kept: no resource owner holds it */
 	PopActiveSnapshot();
-	finish();
 	return estimate;
+}
+
+StrataEstimate
+strata_base_estimate(const char *sql, List *rowsets)
+{
+	StrataEstimate result = {0};
+	List *before;
+
+	connect();
+	register_rowsets(rowsets);
+	before = strata_rowset_show(rowsets);
+	PG_TRY();
+	{
+		result = estimate(sql);
+	}
+	PG_FINALLY();
+	{
+		strata_rowset_show(before);
+	}
+	PG_END_TRY();
+	finish();
+	return result;
 }
 
 /* ---- reading rows ---- */
