@@ -486,6 +486,7 @@ by_changes(void *arg)
 		refresh_versions(e->s, e->refresh, e->result);
 		e->s->affected = NULL;
 	}
+	strata_rowset_free(extract.keys);
 	layers_incremental_advance(extract.positions);
 	return true;
 }

@@ -495,15 +495,27 @@ layers_incremental_attempt(bool (*body)(void *), void *arg, char **why)
 	return done;
 }
 
+/* They may lie in temporary files, which a context does not close. */
+static void
+free_rowsets(Work *w)
+{
+	ListCell *lc;
+
+	foreach (lc, w->rowsets)
+		strata_rowset_free(lfirst(lc));
+	w->rowsets = NIL;
+}
+
 static bool
 refresh_body(void *arg)
 {
 	Work *w = arg;
+	bool done = collect(w) && run_parts(w, false);
 
-	if (!collect(w) || !run_parts(w, false))
-		return false;
-	advance(w);
-	return true;
+	free_rowsets(w);
+	if (done)
+		advance(w);
+	return done;
 }
 
 bool
@@ -569,11 +581,17 @@ layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, ch
 
 	w.failure = why;
 	if (!collect(&w) || !run_parts(&w, true))
+	{
+		free_rowsets(&w);
 		return false;
+	}
 	extract->positions = w.positions;
 	sql = layers_work_reads((Node *) part->query, w.changed) ? strata_incremental_keys(part, w.changed) : NULL;
 	if (sql == NULL)
+	{
+		free_rowsets(&w);
 		return true;
+	}
 	foreach (lc, part->keys)
 		extract->columns = lappend(extract->columns, list_nth(m->columns, lfirst_int(lc) - 1));
 	extract->keys =
@@ -589,6 +607,7 @@ layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, ch
 			NULL, refresh->snapshot, layers_work_with(w.rowsets, keys));
 		strata_rowset_free(keys);
 	}
+	free_rowsets(&w);
 	return true;
 }
 
