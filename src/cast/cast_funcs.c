@@ -36,12 +36,24 @@ parse_value(StrataCast *cast, Datum value, Datum *result)
 
 	memcpy(str, VARDATA_ANY(source), len);
 	str[len] = '\0';
-	converted = cast->parse(cast, str, len, result);
+	converted = !(cast->is_date && strata_cast_means_clock(str, len)) && cast->parse(cast, str, len, result);
 	if (str != buffer)
 		pfree(str);
 	if (converted && cast->rescale)
 		*result = DirectFunctionCall2(cast->rescale, *result, Int32GetDatum(cast->typmod));
 	return converted;
+}
+
+/* A date that is another one every day; see cast_clock.c. */
+static bool
+is_clock(const StrataCast *cast, Datum value)
+{
+	text *source;
+
+	if (!cast->is_date)
+		return false;
+	source = DatumGetTextPP(value);
+	return strata_cast_means_clock(VARDATA_ANY(source), VARSIZE_ANY_EXHDR(source));
 }
 
 /*
@@ -62,7 +74,8 @@ strata_cast_try(PG_FUNCTION_ARGS)
 			return result;
 		PG_RETURN_NULL();
 	}
-	if (!strata_cast_guarded(cast, PG_GETARG_DATUM(0), false, &result, &isnull, NULL) || isnull)
+	if (is_clock(cast, PG_GETARG_DATUM(0)) ||
+		!strata_cast_guarded(cast, PG_GETARG_DATUM(0), false, &result, &isnull, NULL) || isnull)
 		PG_RETURN_NULL();
 	return result;
 }
@@ -84,6 +97,8 @@ strata_cast_error(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) && !cast->is_domain)
 		PG_RETURN_NULL();
+	if (!PG_ARGISNULL(0) && is_clock(cast, PG_GETARG_DATUM(0)))
+		PG_RETURN_TEXT_P(cstring_to_text("the value means the clock: it would be another one every day"));
 	if (cast->parse && parse_value(cast, PG_GETARG_DATUM(0), &result))
 		PG_RETURN_NULL();
 	if (strata_cast_guarded(cast, PG_GETARG_DATUM(0), PG_ARGISNULL(0), &result, &isnull, &reason))

@@ -32,6 +32,7 @@ struct StrataCast
 	int32 typmod;  /* of the second argument, or of the domain; -1: none */
 	Oid collation; /* of the first argument */
 	bool is_domain;
+	bool is_date;    /* words that mean the clock are refused */
 	Oid target_base; /* under a domain, when there is a parser */
 
 	/* what the conversion runs (see strata_cast_inspect) */
@@ -87,6 +88,10 @@ typedef enum StrataTimeVerdict
 } StrataTimeVerdict;
 
 extern StrataTimeVerdict strata_cast_check_zones(StrataCast *cast, const StrataTimeFields *fields);
+
+/* cast_clock.c */
+extern bool strata_cast_is_date(Oid type); /* a date or time whose texts can name the clock */
+extern bool strata_cast_means_clock(const char *str, Size len);
 
 /* cast_guard.c */
 extern bool strata_cast_guarded(StrataCast *cast, Datum value, bool isnull, Datum *result, bool *result_isnull,

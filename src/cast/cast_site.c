@@ -154,6 +154,7 @@ strata_cast_site(FunctionCallInfo fcinfo)
 	cast->typmod = target_typmod(fcinfo);
 	cast->collation = fcinfo->fncollation;
 	cast->is_domain = typtype == TYPTYPE_DOMAIN;
+	cast->is_date = strata_cast_is_date(target);
 	cast->expr = explicit_cast(target, cast->typmod, cast->collation);
 	MemoryContextSwitchTo(old);
 

@@ -147,6 +147,13 @@ has_object_argument(const List *args)
 	return false;
 }
 
+/* strata.try_cast takes no word for the clock, but what a timetz without a zone means hangs on the day. */
+static bool
+is_our_cast(const FuncExpr *call)
+{
+	return strata_base_is_ours(call->funcid) && getBaseType(call->funcresulttype) != TIMETZOID;
+}
+
 static bool
 walk(Node *node, void *context)
 {
@@ -167,7 +174,7 @@ walk(Node *node, void *context)
 	/* strata.try_cast reads texts as dates, and so does any stable function that gives one for a text */
 	if (IsA(node, FuncExpr) && ((FuncExpr *) node)->funcid >= FirstNormalObjectId &&
 		func_volatile(((FuncExpr *) node)->funcid) == PROVOLATILE_STABLE &&
-		reads_the_clock(((FuncExpr *) node)->funcresulttype))
+		reads_the_clock(((FuncExpr *) node)->funcresulttype) && !is_our_cast((FuncExpr *) node))
 		return because(context, psprintf("calls %s(): 'now' is a time", get_func_name(((FuncExpr *) node)->funcid)));
 	if (IsA(node, FuncExpr) && func_volatile(((FuncExpr *) node)->funcid) == PROVOLATILE_STABLE)
 	{

@@ -91,6 +91,11 @@ BEGIN
             CREATE OR REPLACE FUNCTION oracle(v text, OUT result text, OUT reason text) LANGUAGE plpgsql AS $o$
             DECLARE detail text;
             BEGIN
+                -- the one difference: words that mean the clock are no dates
+                IF %1$L ~ '^(date|timestamp|timestamptz|time|jour)($|\()' AND v ~* '(^|[^a-z])(now|today|tomorrow|yesterday)($|[^a-z])' THEN
+                    reason := 'the value means the clock: it would be another one every day';
+                    RETURN;
+                END IF;
                 result := (v::%1$s)::text;
             EXCEPTION WHEN OTHERS THEN
                 GET STACKED DIAGNOSTICS reason = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL;
