@@ -6,7 +6,7 @@
 # nothing is printed.
 set -euo pipefail
 export PGHOST=${PGHOST:?} PGPORT=${PGPORT:?} PGUSER=${PGUSER:?} PGDATABASE=${PGDATABASE:?}
-ROUNDS=${ROUNDS:-11} STATEMENTS=${STATEMENTS:-3000} BATCHES=${BATCHES:-10}
+ROUNDS=${ROUNDS:-21} STATEMENTS=${STATEMENTS:-1500} BATCHES=${BATCHES:-8}
 
 sql() { psql -X -q -At -v ON_ERROR_STOP=1 "$@"; }
 work=$(mktemp -d)
@@ -78,7 +78,7 @@ ratio() { awk -v inverse="$2" '{ print inverse ? $1 / $2 : $2 / $1 }' "$work/$1"
 
 for kind in insert update delete; do rounds "single_$kind" single "$kind" "$STATEMENTS" 1; done
 for kind in insert update delete; do rounds "batch_$kind" batch "$kind"; done
-rounds clients single insert "$((STATEMENTS / 4))" 8
+rounds clients single insert "$((STATEMENTS / 2))" 8
 
 [ "$(sql <<'SQL'
 SELECT format('SELECT (SELECT count(*) FROM w.captured) = (SELECT rows FROM w.start) + sum(sign(strata_step)) FROM strata_state.c%s_0', 'w.captured'::regclass::oid) \gexec

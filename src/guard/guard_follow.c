@@ -37,10 +37,15 @@ typedef struct Note
 
 static Note notes[MAX_NOTES];
 static int next_note = 0;
+static bool noted = false;
 
 void
 strata_guard_forget(int level)
 {
+	/* at the end of every transaction */
+	if (!noted)
+		return;
+	noted = level > 0;
 	for (int i = 0; i < MAX_NOTES; i++)
 		if (notes[i].level >= level)
 			memset(&notes[i], 0, sizeof(Note));
@@ -95,6 +100,7 @@ new_note(const Node *parsetree, Oid relid)
 	Note *note = &notes[next_note];
 
 	next_note = (next_note + 1) % MAX_NOTES;
+	noted = true;
 	memset(note, 0, sizeof(Note));
 	note->level = GetCurrentTransactionNestLevel();
 	note->relid = relid;
