@@ -107,8 +107,12 @@ input_walker(Node *node, Inputs *context)
 		{
 			RangeTblEntry *rte = rt_fetch(index, query->rtable);
 
-			if (rte->rtekind == RTE_RELATION)
-				input_of(context->plan, rte->relid);
+			if (rte->rtekind != RTE_RELATION)
+				continue;
+			input_of(context->plan, rte->relid);
+			/* its changes are those of all its children too */
+			if (!rte->inh && context->refusal == NULL)
+				context->refusal = psprintf("it reads ONLY %s", get_rel_name(rte->relid));
 		}
 		context->levels = lcons(query, context->levels);
 		query_tree_walker(query, input_walker, context, QTW_IGNORE_JOINALIASES);
