@@ -72,7 +72,7 @@ trigger_function(void)
 
 /* Our triggers of one table, as bits of kinds; says of each how and since when it stands. */
 static int
-look_at_triggers(Oid relid, Oid function, StringInfo text, int *enabled)
+look_at_triggers(Oid relid, Oid function, StringInfo text, int *enabled, int *disabled)
 {
 	Relation rel = table_open(TriggerRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -95,6 +95,8 @@ look_at_triggers(Oid relid, Oid function, StringInfo text, int *enabled)
 			found |= 1 << i;
 			if (t->tgenabled == TRIGGER_FIRES_ALWAYS)
 				*enabled |= 1 << i;
+			if (t->tgenabled == TRIGGER_DISABLED)
+				*disabled |= 1 << i;
 		}
 		appendStringInfo(text, " %u:%u%c%u", relid, t->oid, t->tgenabled, HeapTupleHeaderGetRawXmin(tuple->t_data));
 	}
@@ -121,22 +123,28 @@ capture_signature(Oid relid)
 		Oid member = lfirst_oid(lc);
 		Relation rel = table_open(member, NoLock);
 		int enabled = 0;
+		int disabled = 0;
 		int found;
 
 		if (rel->rd_refcnt > 1)
 			s->busy = true;
 		appendStringInfo(&storage, " %u:%u", member, rel->rd_rel->relfilenode);
-		found = look_at_triggers(member, function, &triggers, &enabled);
+		found = look_at_triggers(member, function, &triggers, &enabled, &disabled);
+		s->stays |= disabled != 0;
 		for (int i = 0; i < (int) lengthof(kinds) && s->trouble == NULL; i++)
 		{
 			if (!(found & (1 << i)))
 				s->trouble = psprintf("%s has no trigger %s", capture_label(member), kinds[i].name);
 			else if (!(enabled & (1 << i)))
-				s->trouble = psprintf("trigger %s of %s is disabled", kinds[i].name, capture_label(member));
+				s->trouble = psprintf("trigger %s of %s is %s", kinds[i].name, capture_label(member),
+									  disabled & (1 << i) ? "disabled" : "not enabled always");
 		}
 		/* its statements would be those of two tables */
 		if (s->trouble == NULL && member != relid && !OidIsValid(capture_root(member)))
+		{
 			s->trouble = psprintf("%s has several parents", capture_label(member));
+			s->stays = true;
+		}
 		table_close(rel, NoLock);
 	}
 	s->storage = storage.data;
@@ -471,10 +479,11 @@ capture_make_triggers(Oid relid, bool mend)
 	{
 		StringInfoData text;
 		int enabled = 0;
+		int disabled = 0;
 		int found;
 
 		initStringInfo(&text);
-		found = look_at_triggers(lfirst_oid(lc), function, &text, &enabled);
+		found = look_at_triggers(lfirst_oid(lc), function, &text, &enabled, &disabled);
 		if (found == 0 || mend)
 			make_triggers(lfirst_oid(lc), found, enabled);
 		CacheInvalidateRelcacheByRelid(lfirst_oid(lc));

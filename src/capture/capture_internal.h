@@ -102,6 +102,7 @@ typedef struct CaptureSignature
 	char *storage;       /* relid:filenode of the members */
 	char *triggers;      /* of the members: state and version of each trigger */
 	const char *trouble; /* a trigger is missing or disabled, in words; NULL: all stand */
+	bool stays;          /* the trouble is meant: a trigger was disabled by hand; or setting up anew would not help */
 	bool busy;           /* a statement of this session is at one of them */
 	List *members;       /* Oid, locked ACCESS SHARE */
 } CaptureSignature;

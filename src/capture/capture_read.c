@@ -340,6 +340,22 @@ follow_upgrade(StrataCaptureState *state)
 	state->row = capture_get(state->root);
 }
 
+/*
+ * Triggers that are gone, or that ENABLE TRIGGER ALL left enabled, but not always: who disables and enables all of a table's triggers for a
+ * load does not mean ours. The end of a run puts them on again. What is disabled stays so.
+ */
+static void
+mend(const StrataCaptureState *state)
+{
+	StrataArgs args = {0};
+
+	if (state->row->state != CAPTURE_ON || state->signature->trouble == NULL || state->signature->stays)
+		return;
+	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(state->root), false);
+	strata_args_text(&args, state->signature->trouble);
+	strata_base_keeper_execute("UPDATE strata_state.capture SET state = 'wanted', why = $2 WHERE relid = $1", &args);
+}
+
 void
 strata_capture_advance(StrataCaptureChanges *changes)
 {
@@ -357,6 +373,8 @@ strata_capture_advance(StrataCaptureChanges *changes)
 		follow_upgrade(state);
 	else if (to)
 		renew(state);
+	else if (state->row)
+		mend(state);
 	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(changes->relid), false);
 	strata_args_text(&args, state->consumer);
 	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(state->root), false);
