@@ -69,16 +69,21 @@ strata_guard_watch(Oid relid, int model_id)
 }
 
 void
-strata_guard_unwatch(Oid relid)
+strata_guard_unwatch(Oid relid, int model_id)
 {
-	char *label = strata_base_label(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 	StrataIdentity saved;
+	StrataArgs args = {0};
 
-	if (!is_watched(relid))
-		return;
-	strata_base_enter_keeper(&saved);
-	strata_base_execute(psprintf("DROP TRIGGER " TRIGGER_NAME " ON %s", label), NULL);
-	strata_base_leave(&saved);
+	if (OidIsValid(relid) && get_rel_name(relid) != NULL && is_watched(relid))
+	{
+		char *label = strata_base_label(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
+
+		strata_base_enter_keeper(&saved);
+		strata_base_execute(psprintf("DROP TRIGGER " TRIGGER_NAME " ON %s", label), NULL);
+		strata_base_leave(&saved);
+	}
+	strata_args_int4(&args, model_id);
+	strata_base_keeper_execute("DELETE FROM strata_state.edit WHERE model_id = $1", &args);
 }
 
 static bool

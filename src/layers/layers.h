@@ -55,8 +55,15 @@ extern void strata_layers_verify(StrataModel *model, const StrataVerify *verify,
 /* Whether what it reads has changed so that its target's columns need another type. */
 extern bool strata_layers_must_adapt(const StrataModel *model);
 
-/* Kept by changes, and there are none: "true" is exact. */
-extern bool strata_layers_is_idle(const StrataModel *model, Snapshot snapshot);
+/* Of a model that is kept by changes: whether there are any. Unknown: it is not so kept, or its changes cannot be told. */
+typedef enum StrataIdle
+{
+	STRATA_IDLE_UNKNOWN,
+	STRATA_IDLE,
+	STRATA_NOT_IDLE
+} StrataIdle;
+
+extern StrataIdle strata_layers_idle(const StrataModel *model, Snapshot snapshot);
 
 /* Models besides the given one that its refresh writes to (dimensions it may add inferred members to): ids. */
 extern List *strata_layers_also_written(const StrataModel *model);

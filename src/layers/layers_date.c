@@ -137,6 +137,7 @@ days_query(const StrataModel *model)
 static void
 refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
+	result->why = pstrdup("its days are made, not read");
 	layers_refresh_query(model, days_query(model), NIL, list_make1("date_key"), list_make1("date_key"), "key", refresh,
 						 result);
 }

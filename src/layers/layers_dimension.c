@@ -501,9 +501,10 @@ refresh_by_changes(Extraction *e)
 		e->why = pstrdup(e->m->refusal);
 	else if (e->refresh->full_rebuild || e->refresh->whole)
 		e->why = pstrdup("asked for");
-	else if (model->applied_version != model->version || strata_registry_backfill(model->id) != NIL ||
-			 !layers_incremental_is_built(e->m))
-		e->why = pstrdup("its first build");
+	else if (strata_registry_backfill(model->id) != NIL)
+		e->why = pstrdup("columns are filled in for versions of before");
+	else if (layers_incremental_lacks(e->m))
+		e->why = pstrdup(layers_incremental_lacks(e->m));
 	else if (strata_guard_was_edited(model->id, e->refresh->snapshot))
 		e->why = pstrdup("others wrote into its target");
 	else if (layers_incremental_attempt(by_changes, e, &e->why))

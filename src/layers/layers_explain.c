@@ -201,8 +201,8 @@ strata_explain_refresh(PG_FUNCTION_ARGS)
 					 e.m->refusal ? "in full" : "incremental"));
 	if (e.m->refusal)
 		put(&e, psprintf("  because: %s", e.m->refusal));
-	else if (model->applied_version != model->version || !layers_incremental_is_built(e.m))
-		put(&e, "  its next refresh computes it in full: its first build");
+	else if (layers_incremental_lacks(e.m))
+		put(&e, psprintf("  its next refresh computes it in full: %s", layers_incremental_lacks(e.m)));
 	put_last(&e);
 	if (e.m->plan)
 	{

@@ -409,15 +409,23 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 
 /* ---- what is known about it ---- */
 
-bool
-layers_incremental_is_built(const IncrementalModel *m)
+const char *
+layers_incremental_lacks(const IncrementalModel *m)
 {
 	StrataArgs args = {0};
 	StrataRows *rows;
 
+	if (m->model->applied_version == 0)
+		return "its first build";
+	if (m->model->applied_version != m->model->version)
+		return "its definition has changed";
 	strata_args_int4(&args, m->model->id);
 	rows = strata_base_keeper_query("SELECT signature FROM strata_state.incremental WHERE model_id = $1", &args);
-	return rows->count > 0 && !m->refusal && strcmp(strata_rows_text(rows, 0, 1), m->signature) == 0;
+	if (rows->count == 0)
+		return "its last refresh kept no state for this one";
+	if (m->refusal || strcmp(strata_rows_text(rows, 0, 1), m->signature) != 0)
+		return "what it reads was defined anew";
+	return NULL;
 }
 
 /* Views stand in the plan as what they are: one replaced is noticed by the plan's signature only. */
@@ -437,14 +445,14 @@ reads_views(const IncrementalModel *m)
 	return false;
 }
 
-bool
-strata_layers_is_idle(const StrataModel *model, Snapshot snapshot)
+StrataIdle
+strata_layers_idle(const StrataModel *model, Snapshot snapshot)
 {
 	StrataArgs args = {0};
 	StrataRows *rows;
 
 	if (strcmp(model->refresh, "full") == 0 || !strata_layers_incremental)
-		return false;
+		return STRATA_IDLE_UNKNOWN;
 	strata_args_int4(&args, model->id);
 	rows = strata_base_keeper_query("SELECT unnest(inputs) FROM strata_state.incremental WHERE model_id = $1 AND quick",
 									&args);
@@ -454,12 +462,17 @@ strata_layers_is_idle(const StrataModel *model, Snapshot snapshot)
 		StrataCaptureChanges *changes;
 
 		if (get_rel_name(relid) == NULL)
-			return false;
+			return STRATA_IDLE_UNKNOWN;
 		changes = strata_capture_changes(relid, consumer(model), snapshot);
-		if (!changes->known || changes->count > 0)
-			return false;
+		if (!changes->known)
+			return STRATA_IDLE_UNKNOWN;
+		/* also what others wrote into another model's target: the fence knows of runs only */
+		if (changes->count > 0)
+			return STRATA_NOT_IDLE;
 	}
-	return rows->count > 0 && !strata_guard_was_edited(model->id, snapshot);
+	if (rows->count == 0)
+		return STRATA_IDLE_UNKNOWN;
+	return strata_guard_was_edited(model->id, snapshot) ? STRATA_NOT_IDLE : STRATA_IDLE;
 }
 
 void
@@ -511,6 +524,5 @@ layers_incremental_forget(const StrataModel *model)
 		layers_keeper_ddl(psprintf("DROP TABLE %s", strata_base_label("strata_state", strata_rows_text(rows, i, 1))));
 	layers_incremental_unbuilt(model);
 	strata_capture_forget(InvalidOid, consumer(model));
-	if (OidIsValid(model->relid) && get_rel_name(model->relid) != NULL)
-		strata_guard_unwatch(model->relid);
+	strata_guard_unwatch(model->relid, model->id);
 }

@@ -52,8 +52,8 @@ typedef enum IncrementalOpen
 /* The plan of a model whose rows are those of the query (the target's columns, in its order). As the owner. */
 extern IncrementalModel *layers_incremental_open(StrataModel *model, const char *query, List *key, const char *key_word,
 												 IncrementalOpen how);
-/* Whether the stored state is what the plan needs. */
-extern bool layers_incremental_is_built(const IncrementalModel *m);
+/* Why the stored state is not what the plan needs, in words; NULL: it is. */
+extern const char *layers_incremental_lacks(const IncrementalModel *m);
 /* Hidden tables, subscriptions, and what is known about it: all gone. */
 extern void layers_incremental_set_built(const IncrementalModel *m, Snapshot snapshot);
 /* It was computed in full and its state was not kept up. */

@@ -433,6 +433,7 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 		layers_refresh_table(model, key, "key", refresh, result);
 		return;
 	}
+	result->why = pstrdup("its rejected rows are sorted out");
 	columns = layers_names(layers_target_columns(model->relid));
 	rows = strata_base_run_rowset("staging_rows",
 								  psprintf("SELECT %s, q.strata_rejected, q.strata_source FROM %s AS q",

@@ -90,16 +90,17 @@ set_new_key(const StrataModel *model, List *key, List *primary_key, const char *
 static bool
 refresh_by_changes(StrataModel *model, IncrementalModel *m, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
-	if (m->refusal || refresh->full_rebuild || refresh->whole)
-		return false;
-	if (model->applied_version != model->version || !layers_incremental_is_built(m))
+	const char *why = layers_incremental_lacks(m);
+
+	if (refresh->full_rebuild || refresh->whole)
+		why = "asked for";
+	else if (why == NULL || m->refusal)
+		why = m->refusal                                              ? m->refusal
+			  : strata_guard_was_edited(model->id, refresh->snapshot) ? "others wrote into its target"
+																	  : NULL;
+	if (why)
 	{
-		result->why = pstrdup("its first build");
-		return false;
-	}
-	if (strata_guard_was_edited(model->id, refresh->snapshot))
-	{
-		result->why = pstrdup("others wrote into its target");
+		result->why = pstrdup(why);
 		return false;
 	}
 	if (!layers_incremental_refresh(m, refresh, result))

@@ -111,13 +111,15 @@ static bool
 nothing_changed(const Run *run, const RunStep *step)
 {
 	const StrataModel *model = step->plan->model;
+	StrataIdle idle;
 
 	if (run->request.full_rebuild || list_member_int(run->request.whole, model->id) ||
 		strcmp(model->kind, "view") == 0 || model->applied_version != model->version || model->pending != NULL ||
 		is_due_anyway(run, model) || strata_layers_must_adapt(model))
 		return false;
-	if (strata_layers_is_idle(model, run->snapshot))
-		return true;
+	idle = strata_layers_idle(model, run->snapshot);
+	if (idle != STRATA_IDLE_UNKNOWN)
+		return idle == STRATA_IDLE;
 	return strata_fence_holds(model, strata_fence_take(model, run->snapshot, run->position));
 }
 
