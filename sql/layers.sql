@@ -4,7 +4,9 @@ CREATE TABLE strata_state.incremental (
     model_id  integer PRIMARY KEY,
     signature text NOT NULL,
     inputs    oid[] NOT NULL,                       -- what it reads, views looked through
-    quick     boolean NOT NULL                      -- no view of others is between: no change of these, nothing to do
+    quick     boolean NOT NULL,                     -- no view and no function of others is between: no change of these, nothing to do
+    views     integer[] NOT NULL,                   -- models kept as views that are between
+    views_state text NOT NULL                       -- and their definitions then
 );
 
 -- layers: definitions. No search_path is pinned here: the query is read under the caller's, which is kept with the model.

@@ -59,11 +59,16 @@ static const char *const settled[] = {
 	"generate_series",
 };
 
-/* context: where to say what was found (char **). */
+typedef struct Finding
+{
+	char *why;      /* what was found */
+	List **trusted; /* immutable functions of users, which are let through; NULL: they are not */
+} Finding;
+
 static bool
 because(void *context, char *why)
 {
-	*(char **) context = why;
+	((Finding *) context)->why = why;
 	return true;
 }
 
@@ -103,6 +108,11 @@ may_change(Oid funcid, void *context)
 {
 	if (!changes(funcid))
 		return false;
+	if (func_volatile(funcid) == PROVOLATILE_IMMUTABLE && ((Finding *) context)->trusted)
+	{
+		*((Finding *) context)->trusted = list_append_unique_oid(*((Finding *) context)->trusted, funcid);
+		return false;
+	}
 	if (func_volatile(funcid) == PROVOLATILE_IMMUTABLE)
 		return because(context, psprintf("calls %s(), which may be replaced at any time", get_func_name(funcid)));
 	return because(context, psprintf("calls %s()", get_func_name(funcid)));
@@ -204,17 +214,17 @@ walk(Node *node, void *context)
 }
 
 char *
-strata_fence_nondeterminism(Query *query)
+strata_fence_nondeterminism(Query *query, List **trusted)
 {
-	char *why = NULL;
+	Finding finding = {NULL, trusted};
 
-	if (!walk((Node *) query, &why))
+	if (!walk((Node *) query, &finding))
 		return NULL;
-	return why;
+	return finding.why;
 }
 
 bool
 strata_fence_is_deterministic(Query *query)
 {
-	return strata_fence_nondeterminism(query) == NULL;
+	return strata_fence_nondeterminism(query, NULL) == NULL;
 }

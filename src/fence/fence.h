@@ -34,7 +34,8 @@ extern StrataFencePosition strata_fence_look(void);
 /* Whether the result of the query depends on nothing but the rows it reads. */
 extern bool strata_fence_is_deterministic(Query *query);
 /* Why not, in words ("calls now()"); NULL when it does. */
-extern char *strata_fence_nondeterminism(Query *query);
+/* trusted: NULL, or immutable functions of users are let through and listed there (Oid): who stores the result watches them. */
+extern char *strata_fence_nondeterminism(Query *query, List **trusted);
 /* The inputs of a model as the snapshot sees them. */
 extern StrataFence *strata_fence_take(const StrataModel *model, Snapshot snapshot, StrataFencePosition position);
 /* Whether the fence stored at the last refresh still stands. */

@@ -44,10 +44,12 @@ typedef struct StrataInput
 
 typedef struct StrataIncremental
 {
-	List *parts;     /* StrataPart *, each after those it reads */
-	List *inputs;    /* StrataInput * */
-	List *tree;      /* char *: the query as a tree, a line each, with rule and reason */
-	bool whole;      /* the last part reads relations and is computed in full: nothing is gained */
+	List *parts;  /* StrataPart *, each after those it reads */
+	List *inputs; /* StrataInput * */
+	List *
+		functions; /* Oid: immutable functions of users that it calls: with another body the plan means something else */
+	List *tree;    /* char *: the query as a tree, a line each, with rule and reason */
+	bool whole;    /* the last part reads relations and is computed in full: nothing is gained */
 	char *why_whole; /* then, in words */
 } StrataIncremental;
 

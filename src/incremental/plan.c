@@ -185,7 +185,7 @@ strata_incremental_plan(Query *query, List *target_key)
 	char *refusal = incremental_normalise(copy);
 
 	if (refusal == NULL)
-		refusal = strata_fence_nondeterminism(copy);
+		refusal = strata_fence_nondeterminism(copy, &plan->functions);
 	if (refusal != NULL)
 		return in_full(query, refusal);
 	refusal = incremental_cut(plan, copy);

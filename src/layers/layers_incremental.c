@@ -356,6 +356,16 @@ signature(const IncrementalModel *m)
 
 		appendStringInfo(&buf, "\n%d %s", part->rule, strata_incremental_full(part));
 	}
+	foreach (lc, m->plan->functions)
+	{
+		HeapTuple tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(lfirst_oid(lc)));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		/* CREATE OR REPLACE leaves another row under the same number */
+		appendStringInfo(&buf, "\n%u %u", lfirst_oid(lc), HeapTupleHeaderGetRawXmin(tuple->t_data));
+		ReleaseSysCache(tuple);
+	}
 	return psprintf(UINT64_FORMAT "-" UINT64_FORMAT, hash_bytes_extended((unsigned char *) buf.data, buf.len, 1),
 					hash_bytes_extended((unsigned char *) buf.data, buf.len, 2));
 }
@@ -428,21 +438,47 @@ layers_incremental_lacks(const IncrementalModel *m)
 	return NULL;
 }
 
-/* Views stand in the plan as what they are: one replaced is noticed by the plan's signature only. */
+/*
+ * Views stand in the plan as what they are. One of ours tells when it is changed; one of others is noticed by the plan's signature only,
+ * and so are functions. False: there is such a one. views: ids of those of ours.
+ */
 static bool
-reads_views(const IncrementalModel *m)
+is_quick(const StrataModel *model, List **views)
 {
 	ListCell *lc;
 
-	foreach (lc, m->model->dependencies)
+	foreach (lc, model->dependencies)
 	{
 		const StrataDependency *d = lfirst(lc);
 		Oid schema = get_namespace_oid(d->schema, true);
+		StrataModel *view;
 
-		if (!OidIsValid(schema) || get_rel_relkind(get_relname_relid(d->name, schema)) == RELKIND_VIEW)
-			return true;
+		if (!OidIsValid(schema))
+			return false;
+		if (get_rel_relkind(get_relname_relid(d->name, schema)) != RELKIND_VIEW || list_member_int(*views, d->model_id))
+			continue;
+		if (d->model_id == 0 || (view = strata_registry_model_by_id(d->model_id)) == NULL)
+			return false;
+		*views = lappend_int(*views, d->model_id);
+		if (!is_quick(view, views))
+			return false;
 	}
-	return false;
+	return true;
+}
+
+/* The definitions of these models, as one text. */
+static char *
+state_of(const char *views)
+{
+	StrataArgs args = {0};
+
+	strata_args_text(&args, views);
+	return strata_rows_text(
+		strata_base_keeper_query(
+			"SELECT coalesce(string_agg(id || ':' || change_count || ':' || version, ' ' ORDER BY id), '')"
+			" FROM strata_state.model WHERE id = ANY ($1::int[])",
+			&args),
+		0, 1);
 }
 
 StrataIdle
@@ -481,20 +517,30 @@ layers_incremental_set_built(const IncrementalModel *m, Snapshot snapshot)
 	StrataArgs args = {0};
 
 	StringInfoData inputs;
+	StringInfoData views;
+	List *ids = NIL;
+	bool quick = is_quick(m->model, &ids) && m->plan->functions == NIL;
 	ListCell *lc;
 
 	initStringInfo(&inputs);
+	initStringInfo(&views);
+	foreach (lc, ids)
+		appendStringInfo(&views, "%s%d", foreach_current_index(lc) > 0 ? "," : "", lfirst_int(lc));
 	foreach (lc, m->plan->inputs)
 		appendStringInfo(&inputs, "%s%u", foreach_current_index(lc) > 0 ? "," : "",
 						 ((StrataInput *) lfirst(lc))->relid);
 	strata_args_int4(&args, m->model->id);
 	strata_args_text(&args, m->signature);
 	strata_args_text(&args, psprintf("{%s}", inputs.data));
-	strata_args_bool(&args, !reads_views(m));
-	strata_base_keeper_execute("INSERT INTO strata_state.incremental (model_id, signature, inputs, quick)"
-							   " VALUES ($1, $2, $3::oid[], $4) ON CONFLICT (model_id) DO UPDATE"
-							   " SET signature = excluded.signature, inputs = excluded.inputs, quick = excluded.quick",
-							   &args);
+	strata_args_bool(&args, quick);
+	strata_args_text(&args, psprintf("{%s}", views.data));
+	strata_args_text(&args, state_of(psprintf("{%s}", views.data)));
+	strata_base_keeper_execute(
+		"INSERT INTO strata_state.incremental (model_id, signature, inputs, quick, views, views_state)"
+		" VALUES ($1, $2, $3::oid[], $4, $5::int[], $6) ON CONFLICT (model_id) DO UPDATE"
+		" SET (signature, inputs, quick, views, views_state)"
+		"   = (excluded.signature, excluded.inputs, excluded.quick, excluded.views, excluded.views_state)",
+		&args);
 	strata_guard_forget_edits(m->model->id, snapshot);
 }
 

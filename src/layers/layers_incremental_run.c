@@ -465,6 +465,8 @@ layers_incremental_attempt(bool (*body)(void *), void *arg, char **why)
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
+	/* the statements are short and made for one run: compiling them costs more than it saves */
+	strata_base_pin("jit", "off");
 	PG_TRY();
 	{
 		done = body(arg);
