@@ -490,8 +490,12 @@ strata_layers_idle(const StrataModel *model, Snapshot snapshot)
 	if (strcmp(model->refresh, "full") == 0 || !strata_layers_incremental)
 		return STRATA_IDLE_UNKNOWN;
 	strata_args_int4(&args, model->id);
-	rows = strata_base_keeper_query("SELECT unnest(inputs) FROM strata_state.incremental WHERE model_id = $1 AND quick",
+	rows = strata_base_keeper_query("SELECT unnest(inputs), views, views_state FROM strata_state.incremental"
+									" WHERE model_id = $1 AND quick",
 									&args);
+	if (rows->count > 0 && strcmp(strata_rows_text(rows, 0, 2), "{}") != 0 &&
+		strcmp(state_of(strata_rows_text(rows, 0, 2)), strata_rows_text(rows, 0, 3)) != 0)
+		return false;
 	for (uint64 i = 0; i < rows->count; i++)
 	{
 		Oid relid = strata_rows_int(rows, i, 1);
