@@ -16,7 +16,7 @@ typedef struct StrataCaptureChanges
 	bool known;
 	const char *why; /* when not known, in words: "TRUNCATE", "its trigger strata_capture_insert was disabled" */
 	Oid relid;
-	int64 count;   /* captured rows since the position; of a partition: at most so many */
+	int64 count;   /* captured rows since the position; of a partition: at most so many; not counted: 1 for any */
 	List *columns; /* names of the columns that are there (char *) */
 	struct StrataCaptureState *state;
 } StrataCaptureChanges;
@@ -36,7 +36,8 @@ extern void strata_capture_subscribe(Oid relid, const char *consumer);
 /* The consumer no longer follows it (InvalidOid: anything). With the last consumer capture goes. */
 extern void strata_capture_forget(Oid relid, const char *consumer);
 
-extern StrataCaptureChanges *strata_capture_changes(Oid relid, const char *consumer, Snapshot snapshot);
+/* counted: how many there are is wanted, not only whether */
+extern StrataCaptureChanges *strata_capture_changes(Oid relid, const char *consumer, Snapshot snapshot, bool counted);
 /*
  * The changed rows: column i is attribute i of the relation (one that is dropped or not in used: NULL; used is offset by
  * FirstLowInvalidHeapAttributeNumber), then strata_sign int4, never 0: how many more such rows there are. One row per
@@ -44,6 +45,13 @@ extern StrataCaptureChanges *strata_capture_changes(Oid relid, const char *consu
  */
 extern StrataRowSet *strata_capture_rowset(const StrataCaptureChanges *changes, const char *name, const Bitmapset *used,
 										   Snapshot snapshot);
+/*
+ * The same rows as they were captured: an image may occur many times, in both directions. For those who only add up, when there are many.
+ */
+extern StrataRowSet *strata_capture_rowset_raw(const StrataCaptureChanges *changes, const char *name,
+											   const Bitmapset *used, Snapshot snapshot);
+/* Whether so much may wait that adding it up by image is dear. */
+extern bool strata_capture_is_much(const StrataCaptureChanges *changes);
 /* The consumer stands where _changes looked: as the transaction goes, so does the position. */
 extern void strata_capture_advance(StrataCaptureChanges *changes);
 

@@ -149,6 +149,8 @@ typedef struct StrataCaptureState
 
 /* Calls back for each row of the window: the change table's slot, with the row's step. */
 typedef void (*CaptureRowCallback)(TupleTableSlot *slot, int64 step, void *arg);
-extern int64 capture_scan(const StrataCaptureState *state, Snapshot snapshot, CaptureRowCallback callback, void *arg);
+/* The rows of the window, at most so many (0: all); how many there were. */
+extern int64 capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, CaptureRowCallback callback,
+						  void *arg);
 
 #endif /* STRATA_CAPTURE_INTERNAL_H */

@@ -54,7 +54,7 @@ in_window(const StrataCaptureState *state, uint64 xid, int64 step, uint64 own_xi
 }
 
 int64
-capture_scan(const StrataCaptureState *state, Snapshot snapshot, CaptureRowCallback callback, void *arg)
+capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, CaptureRowCallback callback, void *arg)
 {
 	uint64 own_xid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 	int64 count = 0;
@@ -67,7 +67,7 @@ capture_scan(const StrataCaptureState *state, Snapshot snapshot, CaptureRowCallb
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
 		TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 
-		while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		while ((most == 0 || count < most) && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 		{
 			uint64 xid;
 			int64 step;
@@ -253,7 +253,7 @@ why_not_known(StrataCaptureState *state, Oid relid, Snapshot snapshot)
 }
 
 StrataCaptureChanges *
-strata_capture_changes(Oid relid, const char *consumer, Snapshot snapshot)
+strata_capture_changes(Oid relid, const char *consumer, Snapshot snapshot, bool counted)
 {
 	StrataCaptureChanges *changes = palloc0(sizeof(StrataCaptureChanges));
 	StrataCaptureState *state = palloc0(sizeof(StrataCaptureState));
@@ -278,7 +278,7 @@ strata_capture_changes(Oid relid, const char *consumer, Snapshot snapshot)
 	changes->why = why_not_known(state, relid, snapshot);
 	changes->known = changes->why == NULL;
 	if (changes->known)
-		changes->count = capture_scan(state, snapshot, NULL, NULL);
+		changes->count = capture_scan(state, snapshot, counted ? 0 : 1, NULL, NULL);
 	return changes;
 }
 
@@ -417,5 +417,5 @@ strata_capture_backlog(PG_FUNCTION_ARGS)
 	state.root = consumer->relid;
 	state.from = consumer->position;
 	choose_segments(&state);
-	PG_RETURN_INT64(capture_scan(&state, GetActiveSnapshot(), NULL, NULL));
+	PG_RETURN_INT64(capture_scan(&state, GetActiveSnapshot(), 0, NULL, NULL));
 }

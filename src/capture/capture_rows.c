@@ -2,7 +2,7 @@
  * capture_rows.c: the changed rows of a window as signed rows, consolidated.
  *
  * Rows are projected to the columns the consumer uses and grouped by image (base/signed.c, bounded by work_mem); what a row lost
- * and gained again is nothing. Long values stay where they are, in the change tables, which we have locked.
+ * and gained again is nothing. Long values stay where they are, in the change tables, which we have locked. Raw rows are not grouped.
  */
 #include "postgres.h"
 
@@ -15,12 +15,15 @@
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 
+#define MUCH_PAGES 64
+
 typedef struct Reading
 {
 	int natts;        /* of the relation */
 	AttrNumber *from; /* per column: that of the change table, or 0 */
 	bool *used;
 	StrataSigned *rows;
+	StrataRowSet *raw;
 	Datum *values;
 	bool *nulls;
 	/* a partition's own rows among those of its table */
@@ -30,10 +33,10 @@ typedef struct Reading
 } Reading;
 
 static TupleDesc
-describe(Relation rel)
+describe(Relation rel, bool sign)
 {
 	TupleDesc from = RelationGetDescr(rel);
-	TupleDesc desc = CreateTemplateTupleDesc(from->natts);
+	TupleDesc desc = CreateTemplateTupleDesc(from->natts + (sign ? 1 : 0));
 
 	for (int i = 0; i < from->natts; i++)
 	{
@@ -47,6 +50,8 @@ describe(Relation rel)
 		TupleDescInitEntry(desc, i + 1, NameStr(att->attname), att->atttypid, att->atttypmod, 0);
 		TupleDescInitEntryCollation(desc, i + 1, att->attcollation);
 	}
+	if (sign)
+		TupleDescInitEntry(desc, from->natts + 1, "strata_sign", INT4OID, -1, 0);
 	return desc;
 }
 
@@ -108,11 +113,17 @@ take_row(TupleTableSlot *slot, int64 step, void *arg)
 		r->nulls[i] = !r->used[i] || slot->tts_isnull[r->from[i] - 1];
 		r->values[i] = r->nulls[i] ? (Datum) 0 : slot->tts_values[r->from[i] - 1];
 	}
-	strata_signed_put(r->rows, r->values, r->nulls, step < 0 ? -1 : 1);
+	if (r->raw)
+	{
+		r->values[r->natts] = Int32GetDatum(step < 0 ? -1 : 1);
+		strata_rowset_put(r->raw, r->values, r->nulls);
+	}
+	else
+		strata_signed_put(r->rows, r->values, r->nulls, step < 0 ? -1 : 1);
 }
 
-StrataRowSet *
-strata_capture_rowset(const StrataCaptureChanges *changes, const char *name, const Bitmapset *used, Snapshot snapshot)
+static StrataRowSet *
+read_rows(const StrataCaptureChanges *changes, const char *name, const Bitmapset *used, Snapshot snapshot, bool raw)
 {
 	const StrataCaptureState *state = changes->state;
 	Relation rel = table_open(changes->relid, AccessShareLock);
@@ -124,13 +135,16 @@ strata_capture_rowset(const StrataCaptureChanges *changes, const char *name, con
 	if (!changes->known)
 		elog(ERROR, "the changes of %s are not known: %s", capture_label(changes->relid), changes->why);
 	r.natts = RelationGetNumberOfAttributes(rel);
-	r.values = palloc0(sizeof(Datum) * Max(1, r.natts));
-	r.nulls = palloc0(sizeof(bool) * Max(1, r.natts));
+	r.values = palloc0(sizeof(Datum) * (r.natts + 1));
+	r.nulls = palloc0(sizeof(bool) * (r.natts + 1));
 	r.used = palloc0(sizeof(bool) * Max(1, r.natts));
 	map_columns(&r, changes->relid, state);
 	for (int i = 0; i < r.natts; i++)
 		r.used[i] = r.from[i] != 0 && (all || bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, used));
-	r.rows = strata_signed_start(name, describe(rel));
+	if (raw)
+		r.raw = strata_rowset_create(name, describe(rel, true));
+	else
+		r.rows = strata_signed_start(name, describe(rel, false));
 	/* the key of its table may call functions */
 	strata_base_enter_owner(rel->rd_rel->relowner, NULL, &saved);
 	if (changes->relid != state->root)
@@ -139,9 +153,9 @@ strata_capture_rowset(const StrataCaptureChanges *changes, const char *name, con
 		r.is_ours = ExecPrepareCheck(RelationGetPartitionQual(rel), r.estate);
 		r.slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsVirtual);
 	}
-	capture_scan(state, snapshot, take_row, &r);
+	capture_scan(state, snapshot, 0, take_row, &r);
 	strata_base_leave(&saved);
-	result = strata_signed_finish(r.rows);
+	result = raw ? r.raw : strata_signed_finish(r.rows);
 	if (r.slot)
 	{
 		ExecDropSingleTupleTableSlot(r.slot);
@@ -149,4 +163,23 @@ strata_capture_rowset(const StrataCaptureChanges *changes, const char *name, con
 	}
 	table_close(rel, NoLock);
 	return result;
+}
+
+StrataRowSet *
+strata_capture_rowset(const StrataCaptureChanges *changes, const char *name, const Bitmapset *used, Snapshot snapshot)
+{
+	return read_rows(changes, name, used, snapshot, false);
+}
+
+StrataRowSet *
+strata_capture_rowset_raw(const StrataCaptureChanges *changes, const char *name, const Bitmapset *used,
+						  Snapshot snapshot)
+{
+	return read_rows(changes, name, used, snapshot, true);
+}
+
+bool
+strata_capture_is_much(const StrataCaptureChanges *changes)
+{
+	return changes->known && changes->state->pages > MUCH_PAGES;
 }

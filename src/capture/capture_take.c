@@ -58,7 +58,7 @@ strata_capture_take(PG_FUNCTION_ARGS)
 	if (!capture_consumer(relid, consumer))
 		strata_capture_subscribe(relid, consumer);
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
-	changes = strata_capture_changes(relid, consumer, snapshot);
+	changes = strata_capture_changes(relid, consumer, snapshot, true);
 	if (changes->known)
 	{
 		rows = strata_capture_rowset(changes, "changes", used, snapshot);

@@ -74,7 +74,8 @@ put_inputs(Explain *e)
 	foreach (lc, e->m->plan->inputs)
 	{
 		StrataInput *input = lfirst(lc);
-		StrataCaptureChanges *c = strata_capture_changes(input->relid, psprintf("m%d", e->m->model->id), e->snapshot);
+		StrataCaptureChanges *c =
+			strata_capture_changes(input->relid, psprintf("m%d", e->m->model->id), e->snapshot, true);
 
 		put(e, psprintf("  reads %s: %s", label_of(input->relid),
 						!c->known       ? psprintf("what has changed is not known (%s)", c->why)

@@ -503,7 +503,7 @@ strata_layers_idle(const StrataModel *model, Snapshot snapshot)
 
 		if (get_rel_name(relid) == NULL)
 			return STRATA_IDLE_UNKNOWN;
-		changes = strata_capture_changes(relid, consumer(model), snapshot);
+		changes = strata_capture_changes(relid, consumer(model), snapshot, false);
 		if (!changes->known)
 			return STRATA_IDLE_UNKNOWN;
 		/* also what others wrote into another model's target: the fence knows of runs only */

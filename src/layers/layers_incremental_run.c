@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_aggregate.h"
 #include "executor/tuptable.h"
 #include "layers/layers_incremental_work.h"
 #include "miscadmin.h"
@@ -16,6 +18,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
+#include "utils/syscache.h"
 
 static char *
 set_name(Oid relid)
@@ -65,6 +68,67 @@ count_changed(const Work *w)
 	return n;
 }
 
+/* No more than relations side by side: whatever the changes are summed to is summed the same from their pieces. */
+static bool
+is_sum(const Query *core)
+{
+	ListCell *lc;
+
+	if (core->hasSubLinks || core->setOperations || core->hasTargetSRFs || core->cteList != NIL)
+		return false;
+	foreach (lc, core->rtable)
+	{
+		RangeTblEntry *rte = lfirst(lc);
+
+		if (rte->rtekind != RTE_RELATION && !(rte->rtekind == RTE_JOIN && rte->jointype == JOIN_INNER))
+			return false;
+	}
+	return true;
+}
+
+/* min and max (and bool_and, bool_or): what seems to have left would be looked for, though it came again. */
+static bool
+has_extremum(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Aggref))
+	{
+		HeapTuple tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(((Aggref *) node)->aggfnoid));
+		bool found = HeapTupleIsValid(tuple) && OidIsValid(((Form_pg_aggregate) GETSTRUCT(tuple))->aggsortop);
+
+		if (HeapTupleIsValid(tuple))
+			ReleaseSysCache(tuple);
+		if (found)
+			return true;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, has_extremum, context, 0);
+	return expression_tree_walker(node, has_extremum, context);
+}
+
+/*
+ * Whether all that is done with the relation's changes is adding them up by group. Then it costs more to take opposite rows off
+ * first than to add both.
+ */
+static bool
+only_added_up(const IncrementalModel *m, Oid relid)
+{
+	StrataChanged c = {relid, NULL};
+	ListCell *lc;
+
+	foreach (lc, m->plan->parts)
+	{
+		StrataPart *part = lfirst(lc);
+		StrataAlgebra *algebra = list_nth(m->algebras, part->number - 1);
+
+		if (layers_work_reads((Node *) part->query, list_make1(&c)) &&
+			!(algebra && is_sum(algebra->core) && !has_extremum((Node *) part->query, NULL)))
+			return false;
+	}
+	return true;
+}
+
 /* False: something cannot be told, and why says what. */
 static bool
 collect(Work *w)
@@ -75,7 +139,7 @@ collect(Work *w)
 	{
 		StrataInput *input = lfirst(lc);
 		StrataCaptureChanges *changes =
-			strata_capture_changes(input->relid, psprintf("m%d", w->m->model->id), w->refresh->snapshot);
+			strata_capture_changes(input->relid, psprintf("m%d", w->m->model->id), w->refresh->snapshot, false);
 
 		w->positions = lappend(w->positions, changes);
 		if (!changes->known)
@@ -94,7 +158,10 @@ collect(Work *w)
 
 		if (changes->count == 0)
 			continue;
-		set = strata_capture_rowset(changes, set_name(input->relid), input->used, w->refresh->snapshot);
+		if (strata_capture_is_much(changes) && only_added_up(w->m, input->relid))
+			set = strata_capture_rowset_raw(changes, set_name(input->relid), input->used, w->refresh->snapshot);
+		else
+			set = strata_capture_rowset(changes, set_name(input->relid), input->used, w->refresh->snapshot);
 		if (set->count == 0)
 			strata_rowset_free(set);
 		else
@@ -633,8 +700,9 @@ layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh)
 
 	/* first: what is written while the target is (by a CHECK of the target's) is for the next refresh */
 	foreach (lc, m->plan->inputs)
-		m->positions = lappend(m->positions, strata_capture_changes(((StrataInput *) lfirst(lc))->relid,
-																	psprintf("m%d", m->model->id), refresh->snapshot));
+		m->positions =
+			lappend(m->positions, strata_capture_changes(((StrataInput *) lfirst(lc))->relid,
+														 psprintf("m%d", m->model->id), refresh->snapshot, false));
 	foreach (lc, m->plan->parts)
 	{
 		StrataPart *part = lfirst(lc);
