@@ -38,6 +38,7 @@ typedef struct IncrementalLookup
 	char *column;            /* and in the fact */
 	List *dimension_columns; /* names: the natural key */
 	List *fact_columns;      /* names, beside them */
+	char *as_of;             /* the fact's moment, when nothing but it chooses among the versions of a key; else NULL */
 } IncrementalLookup;
 
 extern List *layers_fact_lookups(StrataModel *model); /* layers_fact.c */

@@ -25,7 +25,7 @@ is_of_dimension(const Work *w, Oid relid, Oid dimension)
 
 /* Its place among the columns of the dimension's row set (by attribute), or of the part's (columns as they stand). */
 static char *
-change_column(Oid relid, const StrataRowSet *change, Oid dimension, const char *name)
+change_column(Oid relid, const StrataRowSet *change, Oid dimension, const char *alias, const char *name)
 {
 	AttrNumber attnum = get_attnum(dimension, name);
 	int position = 0;
@@ -43,16 +43,13 @@ change_column(Oid relid, const StrataRowSet *change, Oid dimension, const char *
 				break;
 		}
 	}
-	return psprintf("c.%s", quote_identifier(NameStr(TupleDescAttr(change->desc, position - 1)->attname)));
+	return psprintf("%s.%s", alias, quote_identifier(NameStr(TupleDescAttr(change->desc, position - 1)->attname)));
 }
 
-/* The grains of the facts that a change of their dimension concerns, looked up in the fact itself. */
-static void
-grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change,
-				 StringInfo sql)
+/* Conditions that the natural keys of the change's row and of the fact's are the same, each after an AND. */
+static char *
+same_key(const IncrementalLookup *l, const StrataChanged *changed, const StrataRowSet *change, const char *alias)
 {
-	char *grain = layers_list(w->m->key, "o", ", ");
-	char *surrogate = change_column(changed->relid, change, l->dimension, l->surrogate);
 	StringInfoData same;
 
 	initStringInfo(&same);
@@ -62,15 +59,48 @@ grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *chang
 
 		appendStringInfo(&same, " AND o.%s %s %s", quote_identifier(list_nth(l->fact_columns, i)),
 						 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, name))),
-						 change_column(changed->relid, change, l->dimension, name));
+						 change_column(changed->relid, change, l->dimension, alias, name));
 	}
+	return same.data;
+}
+
+/*
+ * Of the facts that point at a version changed, those whose moment is still within it keep it: most changes end a version, and what was
+ * before that end is untouched.
+ */
+static char *
+still_within(const IncrementalLookup *l, const StrataChanged *changed, const StrataRowSet *change)
+{
+	char *as_of;
+	char *to;
+
+	if (l->as_of == NULL || changed->relid != l->dimension)
+		return "";
+	as_of = psprintf("o.%s", quote_identifier(l->as_of));
+	to = change_column(changed->relid, change, l->dimension, "n", "valid_to");
+	return psprintf("\n WHERE NOT EXISTS (SELECT 1 FROM %s AS n WHERE n.strata_sign > 0 AND %s = c.strata_key%s\n"
+					"                        AND %s >= %s AND (%s IS NULL OR %s < %s))",
+					change->name, change_column(changed->relid, change, l->dimension, "n", l->surrogate),
+					same_key(l, changed, change, "n"), as_of,
+					change_column(changed->relid, change, l->dimension, "n", "valid_from"), to, as_of, to);
+}
+
+/* The grains of the facts that a change of their dimension concerns, looked up in the fact itself. */
+static void
+grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change,
+				 StringInfo sql)
+{
+	char *grain = layers_list(w->m->key, "o", ", ");
+	char *surrogate = change_column(changed->relid, change, l->dimension, "c", l->surrogate);
+
 	appendStringInfo(
 		sql,
 		"%sSELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0) AS c\n"
-		"  JOIN %s AS o ON o.%s = c.strata_key\n"
+		"  JOIN %s AS o ON o.%s = c.strata_key%s\n"
 		"UNION ALL\nSELECT %s\n  FROM %s AS c\n  JOIN %s AS o ON o.%s = 0%s WHERE c.strata_sign > 0",
 		sql->len > 0 ? "\nUNION ALL\n" : "", grain, surrogate, change->name, w->m->model->label,
-		quote_identifier(l->column), grain, change->name, w->m->model->label, quote_identifier(l->column), same.data);
+		quote_identifier(l->column), still_within(l, changed, change), grain, change->name, w->m->model->label,
+		quote_identifier(l->column), same_key(l, changed, change, "c"));
 }
 
 /* SQL of the grains to be computed again; NULL: no dimension has changed, and the change of the source is all there is. */
