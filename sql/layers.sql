@@ -9,16 +9,25 @@ CREATE TABLE strata_state.incremental (
     views_state text NOT NULL                       -- and their definitions then
 );
 
+-- The greatest loaded_at that a model has seen of a source with a watermark; a timestamp or date as that instant in UTC. Not dumped, as above.
+CREATE TABLE strata_state.watermark (
+    model_id  integer NOT NULL,
+    relid     oid NOT NULL,
+    seen      timestamptz,                          -- NULL: none yet
+    PRIMARY KEY (model_id, relid)
+);
+
 -- layers: definitions. No search_path is pinned here: the query is read under the caller's, which is kept with the model.
 
 -- search_path not pinned: names in the arguments are read under the caller's; C pins it for all else
 CREATE FUNCTION strata.define_source(
         name text, loaded_at text DEFAULT NULL, warn_after interval DEFAULT NULL, error_after interval DEFAULT NULL,
-        description text DEFAULT NULL, columns jsonb DEFAULT NULL, tags text[] DEFAULT '{}')
+        description text DEFAULT NULL, columns jsonb DEFAULT NULL, tags text[] DEFAULT '{}', changes text DEFAULT 'auto',
+        lookback interval DEFAULT NULL)
     RETURNS text LANGUAGE c VOLATILE
     AS 'MODULE_PATHNAME', 'strata_define_source';
-COMMENT ON FUNCTION strata.define_source(text, text, interval, interval, text, jsonb, text[]) IS
-'Declares a relation that the warehouse reads and does not own. name: schema.relation; loaded_at: its column that tells when a row was loaded; warn_after, error_after: how old the newest row may be. Returns what happened. Example: SELECT strata.define_source(''public.paiements'', loaded_at => ''updated_at'', warn_after => ''1 day'');';
+COMMENT ON FUNCTION strata.define_source(text, text, interval, interval, text, jsonb, text[], text, interval) IS
+'Declares a relation that the warehouse reads and does not own. name: schema.relation; loaded_at: its column that tells when a row was loaded; warn_after, error_after: how old the newest row may be. changes: how refreshes tell what has changed in it: auto (by triggers where they can be had, else models that read it are computed in full), capture (by triggers, else their definition is refused), watermark (the rows whose loaded_at is later than the greatest seen: deletions and rows loaded late are not seen), compare (models that read it are computed in full; no trigger). lookback: by how much a row may be loaded late, for watermark. Returns what happened. Errors: 42P01 no such relation, 42703 no such loaded_at, 42804 its type, 22023 no such changes, 0A000 it cannot be captured. Example: SELECT strata.define_source(''public.paiements'', loaded_at => ''updated_at'', warn_after => ''1 day'');';
 
 -- search_path not pinned: names in the arguments are read under the caller's; C pins it for all else
 CREATE FUNCTION strata.define_staging(

@@ -76,6 +76,8 @@ CREATE TABLE strata_state.source (
     description     text,
     tags            text[] NOT NULL DEFAULT '{}',
     column_comments jsonb,
+    changes         text NOT NULL DEFAULT 'auto' CHECK (changes OPERATOR(pg_catalog.=) ANY (ARRAY['auto', 'capture', 'watermark', 'compare'])),
+    lookback        interval,
     defined_by      name NOT NULL,
     defined_at      timestamptz NOT NULL,
     UNIQUE (schema_name, relation_name)
@@ -155,6 +157,8 @@ SELECT pg_catalog.format('%I.%I', s.schema_name, s.relation_name) AS source,
        s.loaded_at,
        s.warn_after,
        s.error_after,
+       s.changes,
+       s.lookback,
        s.tags,
        COALESCE(s.description, pg_catalog.obj_description(v.relid, 'pg_class')) AS description,
        ARRAY(SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name)

@@ -381,3 +381,15 @@ strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot 
 	strata_base_keeper_execute(
 		"UPDATE strata_state.model SET fence_inputs = $2, fence_lsn = $3, fence_own_lsn = $4 WHERE id = $1", &args);
 }
+
+void
+strata_fence_forget(int model_id)
+{
+	StrataArgs args = {0};
+
+	strata_args_int4(&args, model_id);
+	strata_base_keeper_execute(
+		"UPDATE strata_state.model SET fence_inputs = NULL, fence_lsn = NULL, fence_own_lsn = NULL"
+		" WHERE id = $1 AND fence_inputs IS NOT NULL",
+		&args);
+}

@@ -47,5 +47,7 @@ extern bool strata_fence_holds(const StrataModel *model, const StrataFence *now)
 extern const char *strata_fence_moved(const StrataModel *model, const StrataFence *now, Snapshot snapshot);
 /* To be seen by the next refresh. A fence that is not known is stored as such. */
 extern void strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot snapshot);
+/* Its next refresh has to look, whatever has changed. */
+extern void strata_fence_forget(int model_id);
 
 #endif /* STRATA_FENCE_H */

@@ -33,6 +33,7 @@ typedef struct StrataPart
 	List *keys;     /* ALGEBRA, KEYS: int, positions (from 1) of its output columns that are its key; NIL: one group */
 	bool keys_unique; /* at most one output row per key (GROUP BY; not windows) */
 	List *parts;      /* int: numbers of the parts it reads */
+	List *partial;    /* Oid: relations it reads of whose change only a part is known; the rule is then KEYS or WHOLE */
 } StrataPart;
 
 /* A relation the query reads, and which of its columns. */
@@ -66,13 +67,25 @@ typedef struct StrataChanged
 	char *rowset;
 } StrataChanged;
 
-/* plan.c: the plan of an analyzed, not rewritten query (as stored in a view). Does not change its argument. */
-extern StrataIncremental *strata_incremental_plan(Query *query, List *target_key);
+/*
+ * plan.c: the plan of an analyzed, not rewritten query (as stored in a view). Does not change its argument. opaque: views (Oid) that
+ * are taken as relations, and not written out.
+ */
+extern StrataIncremental *strata_incremental_plan(Query *query, List *target_key, List *opaque);
 extern char *strata_part_name(int number); /* "strata_part_<n>" */
 /* Tables of the hidden parts, by number - 1; turns references to parts into references to these. */
 extern void strata_incremental_bind(StrataIncremental *plan, const List *relids);
 /* What the part computes, as SQL. */
 extern char *strata_incremental_full(const StrataPart *part);
+
+/*
+ * partial.c: relations (Oid) of which only the present versions of the rows that came or changed are known, all of sign 1, and never what
+ * went. The parts that read one are kept by the rule of keys: what the rows touch is computed again. target_key: names of the last part's
+ * columns. Why that cannot be done, in words; NULL: it was. Before parts are bound.
+ */
+extern char *strata_incremental_partial(StrataIncremental *plan, const List *relids, const List *target_key);
+/* A linear part as one that is kept by these of its columns (positions), which tell its rows apart. */
+extern StrataPart *strata_incremental_by_key(const StrataPart *part, List *positions);
 
 /*
  * linear.c: signed changes. A linear query: no grouping, DISTINCT, window, LIMIT, CTE; FROM with any joins over relations,

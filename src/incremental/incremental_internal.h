@@ -12,7 +12,7 @@
  * One query tree without views, CTEs, aliases of joins, and sorting that decides nothing. Scribbles on its argument.
  * Returns why that cannot be done, in words, or NULL.
  */
-extern char *incremental_normalise(Query *query);
+extern char *incremental_normalise(Query *query, List *opaque);
 /* Reads nothing of the levels around it. */
 extern bool incremental_is_closed(Query *query);
 /* The range table indexes of this level that FROM or the set operations name. */
@@ -84,5 +84,13 @@ typedef struct IncrementalKey
 
 extern Query *incremental_key_level(Query *query);
 extern List *incremental_keys_of(Query *query, const List *positions); /* IncrementalKey *, at the key level */
+
+/* ---- partial.c ---- */
+
+/*
+ * SELECT statements (char *) of the keys that the rows known of partial relations have, whatever becomes of the rows further on. True: that
+ * is all that these relations can touch.
+ */
+extern bool incremental_keys_of_rows(const StrataPart *part, const List *changed, List **statements);
 
 #endif /* STRATA_INCREMENTAL_INTERNAL_H */

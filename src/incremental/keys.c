@@ -30,8 +30,11 @@
 static bool
 is_key_level(Query *query)
 {
-	return incremental_groups(query) || query->hasWindowFuncs || query->distinctClause != NIL ||
-		   incremental_only_subquery(query) == NULL;
+	RangeTblEntry *below = incremental_only_subquery(query);
+
+	/* the columns of a union are no expressions over a FROM */
+	return incremental_groups(query) || query->hasWindowFuncs || query->distinctClause != NIL || below == NULL ||
+		   below->subquery->setOperations != NULL;
 }
 
 Query *
@@ -110,8 +113,8 @@ key_columns(int count)
 	return columns;
 }
 
-char *
-strata_incremental_keys(const StrataPart *part, const List *changed)
+static char *
+keys_of_change(const StrataPart *part, const List *changed)
 {
 	Query *level = incremental_key_level(part->query);
 	List *expressions = NIL;
@@ -129,6 +132,34 @@ strata_incremental_keys(const StrataPart *part, const List *changed)
 		return NULL;
 	return psprintf("SELECT DISTINCT %s\nFROM (%s) AS changed",
 					strata_base_join(key_columns(list_length(part->keys)), ", "), strata_incremental_deparse(change));
+}
+
+/*
+ * Where only a part of some changes is known: the keys that the other changes touch in what is there now, and those of the rows known,
+ * in whatever way they touch something. What each change touches beside the others would not do: the version that went is not known,
+ * and what stands for it may cancel.
+ */
+char *
+strata_incremental_keys(const StrataPart *part, const List *changed)
+{
+	List *exact = NIL, *statements = NIL;
+	char *sql;
+	ListCell *lc;
+
+	foreach (lc, changed)
+		if (!list_member_oid(part->partial, ((StrataChanged *) lfirst(lc))->relid))
+			exact = lappend(exact, lfirst(lc));
+	if (list_length(exact) == list_length(changed))
+		return keys_of_change(part, changed);
+	if (!incremental_keys_of_rows(part, changed, &statements) && (sql = keys_of_change(part, changed)) != NULL)
+		statements = lappend(statements, sql);
+	if (exact != NIL && (sql = keys_of_change(part, exact)) != NULL)
+		statements = lappend(statements, sql);
+	if (list_length(statements) < 2)
+		return statements == NIL ? NULL : linitial(statements);
+	return psprintf("SELECT DISTINCT %s\nFROM ((%s)) AS changed",
+					strata_base_join(key_columns(list_length(part->keys)), ", "),
+					strata_base_join(statements, ")\nUNION ALL\n("));
 }
 
 /* ---- the restriction ---- */

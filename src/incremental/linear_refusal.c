@@ -33,8 +33,6 @@ refuse_relation(const RangeTblEntry *rte)
 		reason = psprintf("a column of %s is called " STRATA_SIGN, NameStr(form->relname));
 	else if (form->relrowsecurity)
 		reason = psprintf("row-level security of %s", NameStr(form->relname));
-	else if (form->relkind == RELKIND_VIEW)
-		reason = psprintf("%s is a view", NameStr(form->relname));
 	ReleaseSysCache(tuple);
 	return reason;
 }

@@ -29,6 +29,7 @@ typedef struct Normalise
 	int entries;
 	Node *ordered; /* a query whose order is that of an array */
 	char *refusal;
+	List *opaque; /* Oid: views that stay */
 } Normalise;
 
 static void normalise(Normalise *n, Query *query);
@@ -522,7 +523,10 @@ normalise(Normalise *n, Query *query)
 		if (n->refusal != NULL)
 			return;
 		if (rte->rtekind == RTE_RELATION && rte->relkind == RELKIND_VIEW)
-			expand_view(n, rte);
+		{
+			if (!list_member_oid(n->opaque, rte->relid))
+				expand_view(n, rte);
+		}
 		else if (rte->rtekind == RTE_RELATION && check_enable_rls(rte->relid, InvalidOid, true) == RLS_ENABLED)
 			n->refusal = psprintf("row security decides what is read of %s", get_rel_name(rte->relid));
 		if (rte->rtekind == RTE_SUBQUERY && n->refusal == NULL)
@@ -533,9 +537,9 @@ normalise(Normalise *n, Query *query)
 }
 
 char *
-incremental_normalise(Query *query)
+incremental_normalise(Query *query, List *opaque)
 {
-	Normalise n = {0, NULL, NULL};
+	Normalise n = {0, NULL, NULL, opaque};
 
 	normalise(&n, query);
 	return n.refusal;

@@ -177,12 +177,12 @@ in_full(Query *query, char *reason)
 }
 
 StrataIncremental *
-strata_incremental_plan(Query *query, List *target_key)
+strata_incremental_plan(Query *query, List *target_key, List *opaque)
 {
 	StrataIncremental *plan = palloc0(sizeof(StrataIncremental));
 	Query *copy = copyObject(query);
 	StrataPart *last;
-	char *refusal = incremental_normalise(copy);
+	char *refusal = incremental_normalise(copy, opaque);
 
 	if (refusal == NULL)
 		refusal = strata_fence_nondeterminism(copy, &plan->functions);

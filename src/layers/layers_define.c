@@ -329,11 +329,11 @@ store_details(Definition *def)
  * What keeping the model by changes stands on, made with the definition: the locks it takes on what is read are held for no
  * first build.
  */
-static void
-prepare_incremental(StrataModel *m)
+void
+layers_prepare_incremental(StrataModel *m)
 {
 	StrataIdentity saved;
-	IncrementalModel *incremental;
+	IncrementalModel *incremental = NULL;
 	List *key = NIL;
 	const char *key_word = NULL;
 	char *query;
@@ -346,6 +346,11 @@ prepare_incremental(StrataModel *m)
 		incremental = layers_incremental_open(m, query, key, key_word, INCREMENTAL_SUBSCRIBE);
 		refusal = incremental->refusal;
 	}
+	if (incremental && incremental->insists)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("model %s cannot follow what it reads", m->label),
+				 errdetail("%s, and that source is declared with changes => 'capture'.", layers_capitalized(refusal)),
+				 errhint("Make that possible, or declare the source with changes => 'auto'.")));
 	if (refusal && strcmp(m->refresh, "incremental") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("model %s cannot be refreshed incrementally", m->label),
@@ -381,7 +386,7 @@ create(Definition *def)
 		layers_routine(m)->created(def);
 		strata_base_leave(&saved);
 	}
-	prepare_incremental(m);
+	layers_prepare_incremental(m);
 	return psprintf("created %s %s", strata_registry_layer_name(m->layer), m->label);
 }
 
@@ -451,7 +456,7 @@ change(Definition *def)
 	m->pending = strata_base_join(def->changes, "; ");
 	strata_registry_update_definition(m);
 	store_details(def);
-	prepare_incremental(m);
+	layers_prepare_incremental(m);
 	return psprintf("changed %s %s: %s", strata_registry_layer_name(m->layer), m->label, m->pending);
 }
 
@@ -469,7 +474,7 @@ describe_anew(Definition *def)
 	strata_base_leave(&saved);
 	strata_registry_update_words(m);
 	if (strcmp(m->refresh, def->old->refresh) != 0)
-		prepare_incremental(m);
+		layers_prepare_incremental(m);
 	return psprintf("changed %s %s: its description, nothing to refresh", strata_registry_layer_name(m->layer),
 					m->label);
 }

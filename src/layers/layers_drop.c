@@ -6,8 +6,10 @@
 #include "access/xact.h"
 #include "base/compat.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "fence/fence.h"
 #include "guard/guard.h"
 #include "layers/layers_incremental.h"
 #include "layers/layers_script.h"
@@ -72,6 +74,8 @@ source_args(StrataArgs *args, const StrataSource *s, const StrataName *name)
 	strata_args_text(args, s->description);
 	strata_args_texts(args, s->tags);
 	strata_args_jsonb(args, s->columns);
+	strata_args_text(args, s->changes);
+	strata_args_datum(args, INTERVALOID, PointerGetDatum(s->lookback), s->lookback == NULL);
 	strata_args_text(args, GetUserNameFromId(GetUserId(), false));
 	strata_args_time(args, GetCurrentTransactionStartTimestamp());
 }
@@ -90,6 +94,67 @@ require_source_rights(const StrataName *name, Oid relid, const char *defined_by)
 					errmsg("permission denied to change source %s", strata_base_label(name->schema, name->name)),
 					errdetail("It was declared by role \"%s\".", defined_by),
 					errhint("Ask that role, or the owner of the relation.")));
+}
+
+static void
+check_changes(const StrataSource *s, Oid relid, const char *label)
+{
+	int mode = layers_source_mode(s->changes);
+	const char *why;
+
+	if (mode < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("changes: \"%s\" is no way to tell them", s->changes),
+				 errhint("Say 'auto', 'capture', 'watermark' or 'compare'.")));
+	if (s->lookback && mode != SOURCE_WATERMARK)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("lookback goes with changes => 'watermark' only")));
+	if (s->lookback && DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(s->lookback),
+														 IntervalPGetDatum(palloc0(sizeof(Interval))))) < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("lookback is negative")));
+	if (mode == SOURCE_WATERMARK && s->loaded_at == NULL)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("changes => 'watermark' needs loaded_at"),
+						errhint("Name the column of %s that tells when a row was loaded or changed last.", label)));
+	if (mode == SOURCE_WATERMARK && !layers_is_watermark_type(get_atttype(relid, get_attnum(relid, s->loaded_at))))
+		ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+						errmsg("loaded_at: column \"%s\" of %s is %s", s->loaded_at, label,
+							   format_type_be(get_atttype(relid, get_attnum(relid, s->loaded_at)))),
+						errdetail("A watermark is a date, a timestamp or a timestamptz.")));
+	/* here its kind: rights are those of each model's owner */
+	why = mode == SOURCE_CAPTURE ? strata_capture_unsupported(relid, BOOTSTRAP_SUPERUSERID) : NULL;
+	if (why)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("changes of %s cannot be captured", label),
+						errdetail("The reason: %s.", why), errhint("Say changes => 'watermark' or 'compare'.")));
+}
+
+/* Models that read the relation, also through views: how its changes are told is another now. */
+static void
+prepare_readers(Oid relid)
+{
+	StrataArgs args = {0};
+	StrataRows *rows;
+
+	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(relid), false);
+	rows = strata_base_keeper_query(
+		"WITH RECURSIVE reader (relid) AS (SELECT $1 UNION SELECT r.ev_class FROM reader"
+		" JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = reader.relid"
+		" AND d.classid = 'pg_rewrite'::regclass JOIN pg_rewrite r ON r.oid = d.objid)"
+		" SELECT m.id FROM strata_state.model m JOIN pg_class c ON c.relname = format('m%s_query', m.id)"
+		" JOIN reader ON reader.relid = c.oid JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'strata_state'"
+		" ORDER BY m.id",
+		&args);
+	for (uint64 i = 0; i < rows->count; i++)
+	{
+		StrataModel *model = strata_registry_model_by_id(strata_rows_int(rows, i, 1));
+
+		if (model == NULL || !OidIsValid(model->relid) || !OidIsValid(model->owner) || layers_is_pending(model->label))
+			continue;
+		layers_refuse_inside_refresh("change how the changes of a source are told");
+		strata_registry_lock(model->id, true);
+		layers_prepare_incremental(model);
+		/* what was not seen before may be now, though no row has changed since */
+		strata_fence_forget(model->id);
+	}
 }
 
 char *
@@ -113,11 +178,14 @@ layers_define_source(const StrataSource *s)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN), errmsg("loaded_at: %s has no column \"%s\"", label, s->loaded_at),
 				 errhint("Name a date or timestamp column that tells when a row was loaded.")));
+	check_changes(s, relid, label);
 	source_args(&args, s, &name);
 	now = strata_base_keeper_query(
-		"SELECT defined_by, (loaded_at, warn_after, error_after, description, tags, column_comments)"
-		" IS NOT DISTINCT FROM ($3::name, $4, $5, $6, $7, $8) FROM strata_state.source"
-		" WHERE schema_name = $1::name AND relation_name = $2::name AND $9 IS NOT NULL AND $10 IS NOT NULL",
+		"SELECT defined_by, (loaded_at, warn_after, error_after, description, tags, column_comments, changes, lookback)"
+		" IS NOT DISTINCT FROM ($3::name, $4, $5, $6, $7, $8, $9, $10),"
+		" (changes, CASE changes WHEN 'watermark' THEN loaded_at END, lookback) IS NOT DISTINCT FROM"
+		" ($9, CASE $9 WHEN 'watermark' THEN $3::name END, $10) FROM strata_state.source"
+		" WHERE schema_name = $1::name AND relation_name = $2::name AND $11 IS NOT NULL AND $12 IS NOT NULL",
 		&args);
 	if (now->count > 0 && strata_rows_bool(now, 0, 2))
 		return psprintf("unchanged source %s", label);
@@ -125,10 +193,13 @@ layers_define_source(const StrataSource *s)
 		require_source_rights(&name, relid, strata_rows_text(now, 0, 1));
 	strata_base_keeper_execute(
 		"INSERT INTO strata_state.source AS s (schema_name, relation_name, loaded_at, warn_after, error_after,"
-		" description, tags, column_comments, defined_by, defined_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+		" description, tags, column_comments, changes, lookback, defined_by, defined_at)"
+		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
 		" ON CONFLICT (schema_name, relation_name) DO UPDATE SET loaded_at = $3, warn_after = $4, error_after = $5,"
-		" description = $6, tags = $7, column_comments = $8, defined_by = $9, defined_at = $10",
+		" description = $6, tags = $7, column_comments = $8, changes = $9, lookback = $10, defined_by = $11, defined_at = $12",
 		&args);
+	if (now->count > 0 ? !strata_rows_bool(now, 0, 3) : strcmp(s->changes, "auto") != 0)
+		prepare_readers(relid);
 	return psprintf("%s source %s", now->count > 0 ? "changed" : "created", label);
 }
 
@@ -150,7 +221,8 @@ layers_drop_source(const char *text)
 	strata_args_text(&args, name.schema);
 	strata_args_text(&args, name.name);
 	now = strata_base_keeper_query(
-		"SELECT defined_by FROM strata_state.source WHERE schema_name = $1::name AND relation_name = $2::name", &args);
+		"SELECT defined_by, changes FROM strata_state.source WHERE schema_name = $1::name AND relation_name = $2::name",
+		&args);
 	if (now->count == 0)
 		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("there is no source \"%s\"", text),
 						errhint("SELECT source FROM strata.sources; lists those there are.")));
@@ -159,6 +231,8 @@ layers_drop_source(const char *text)
 						  strata_rows_text(now, 0, 1));
 	strata_base_keeper_execute(
 		"DELETE FROM strata_state.source WHERE schema_name = $1::name AND relation_name = $2::name", &args);
+	if (OidIsValid(schema) && strcmp(strata_rows_text(now, 0, 2), "auto") != 0)
+		prepare_readers(get_relname_relid(name.name, schema));
 	return psprintf("dropped source %s", strata_base_label(name.schema, name.name));
 }
 

@@ -74,8 +74,16 @@ put_inputs(Explain *e)
 	foreach (lc, e->m->plan->inputs)
 	{
 		StrataInput *input = lfirst(lc);
-		StrataCaptureChanges *c =
-			strata_capture_changes(input->relid, psprintf("m%d", e->m->model->id), e->snapshot, true);
+		StrataCaptureChanges *c;
+
+		if (layers_has_watermark(e->m, input->relid))
+		{
+			put(e, psprintf("  reads %s: %s", label_of(input->relid),
+							layers_watermark_words(layers_watermark_position(e->m, input->relid))));
+			waiting = lappend_oid(waiting, input->relid);
+			continue;
+		}
+		c = strata_capture_changes(input->relid, psprintf("m%d", e->m->model->id), e->snapshot, true);
 
 		put(e, psprintf("  reads %s: %s", label_of(input->relid),
 						!c->known       ? psprintf("what has changed is not known (%s)", c->why)

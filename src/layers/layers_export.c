@@ -433,8 +433,8 @@ put_sources(Export *e, bool all)
 		labels = lappend(labels, strata_rows_text(visible, i, 1));
 	strata_args_texts(&args, labels);
 	rows = strata_base_keeper_query(
-		"SELECT schema_name, relation_name, loaded_at, warn_after::text, error_after::text, description, column_comments, tags"
-		" FROM strata_state.source WHERE format('%I.%I', schema_name, relation_name) = ANY ($1)"
+		"SELECT schema_name, relation_name, loaded_at, warn_after::text, error_after::text, description, column_comments, tags,"
+		" nullif(changes, 'auto'), lookback::text FROM strata_state.source WHERE format('%I.%I', schema_name, relation_name) = ANY ($1)"
 		" ORDER BY schema_name, relation_name",
 		&args);
 	for (uint64 i = 0; i < rows->count; i++)
@@ -453,6 +453,8 @@ put_sources(Export *e, bool all)
 		put_text(out, "description", strata_rows_text(rows, i, 6));
 		put_jsonb(out, "columns", strata_rows_jsonb(rows, i, 7));
 		put_texts(out, "tags", strata_rows_texts(rows, i, 8));
+		put_text(out, "changes", strata_rows_text(rows, i, 9));
+		put_text(out, "lookback", strata_rows_text(rows, i, 10));
 		appendStringInfoString(out, ");\n");
 	}
 	if (any)

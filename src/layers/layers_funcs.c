@@ -185,7 +185,7 @@ strata_define_mart(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(define(&d, o));
 }
 
-/* (name, loaded_at, warn_after, error_after, description, columns, tags) */
+/* (name, loaded_at, warn_after, error_after, description, columns, tags, changes, lookback) */
 Datum
 strata_define_source(PG_FUNCTION_ARGS)
 {
@@ -198,6 +198,8 @@ strata_define_source(PG_FUNCTION_ARGS)
 	s.description = text_arg(fcinfo, 4);
 	s.columns = jsonb_arg(fcinfo, 5);
 	s.tags = texts_arg(fcinfo, 6, "tags");
+	s.changes = PG_ARGISNULL(7) ? "auto" : text_arg(fcinfo, 7);
+	s.lookback = PG_ARGISNULL(8) ? NULL : PG_GETARG_INTERVAL_P(8);
 	PG_RETURN_DATUM(CStringGetTextDatum(layers_define_source(&s)));
 }
 

@@ -26,12 +26,18 @@ bool strata_layers_incremental = true;
 double strata_layers_full_cost = 1;
 
 char *
-layers_sentence(const char *words)
+layers_capitalized(const char *words)
 {
-	char *text = psprintf("%s.", words);
+	char *text = pstrdup(words);
 
 	text[0] = pg_toupper((unsigned char) text[0]);
 	return text;
+}
+
+char *
+layers_sentence(const char *words)
+{
+	return psprintf("%s.", layers_capitalized(words));
 }
 
 static Query *
@@ -164,24 +170,28 @@ first_positions(int n)
 
 /* ---- the plan ---- */
 
-/* What no trigger can watch: said of the first such relation. */
+/* What no trigger can watch, nor a watermark tell: said of the first such relation. */
 static const char *
-uncaptured(const IncrementalModel *m)
+uncaptured(IncrementalModel *m)
 {
+	const char *first = NULL;
 	ListCell *lc;
 
 	foreach (lc, m->plan->inputs)
 	{
-		StrataInput *input = lfirst(lc);
-		const char *why = strata_capture_unsupported(input->relid, m->model->owner);
+		Oid relid = ((StrataInput *) lfirst(lc))->relid;
+		const char *why = layers_source_refusal(m, relid);
+		const IncrementalSource *source = layers_source_of(m, relid);
 
-		if (why)
-			return psprintf(
-				"changes of %s are not captured: %s",
-				strata_base_label(get_namespace_name(get_rel_namespace(input->relid)), get_rel_name(input->relid)),
-				why);
+		if (why && source && source->mode == SOURCE_CAPTURE)
+		{
+			m->insists = true;
+			return why;
+		}
+		if (why && first == NULL)
+			first = why;
 	}
-	return NULL;
+	return first;
 }
 
 static char *
@@ -191,13 +201,13 @@ consumer(const StrataModel *model)
 }
 
 static bool
-is_input(const IncrementalModel *m, Oid relid)
+is_followed(const IncrementalModel *m, Oid relid)
 {
 	ListCell *lc;
 
 	foreach (lc, m->plan->inputs)
 		if (((StrataInput *) lfirst(lc))->relid == relid)
-			return true;
+			return !layers_has_watermark(m, relid);
 	return false;
 }
 
@@ -212,11 +222,12 @@ subscribe(const IncrementalModel *m)
 	strata_args_int4(&args, m->model->id);
 	rows = strata_base_keeper_query("SELECT unnest(inputs) FROM strata_state.incremental WHERE model_id = $1", &args);
 	for (uint64 i = 0; i < rows->count; i++)
-		if (!is_input(m, strata_rows_int(rows, i, 1)))
+		if (!is_followed(m, strata_rows_int(rows, i, 1)))
 			strata_capture_forget(strata_rows_int(rows, i, 1), consumer(m->model));
 
 	foreach (lc, m->plan->inputs)
-		strata_capture_subscribe(((StrataInput *) lfirst(lc))->relid, consumer(m->model));
+		if (!layers_has_watermark(m, ((StrataInput *) lfirst(lc))->relid))
+			strata_capture_subscribe(((StrataInput *) lfirst(lc))->relid, consumer(m->model));
 }
 
 static bool
@@ -225,8 +236,12 @@ is_subscribed(const IncrementalModel *m)
 	ListCell *lc;
 
 	foreach (lc, m->plan->inputs)
-		if (!strata_capture_installed(((StrataInput *) lfirst(lc))->relid))
+	{
+		Oid relid = ((StrataInput *) lfirst(lc))->relid;
+
+		if (!layers_has_watermark(m, relid) && !strata_capture_installed(relid))
 			return false;
+	}
 	return true;
 }
 
@@ -366,6 +381,13 @@ signature(const IncrementalModel *m)
 		appendStringInfo(&buf, "\n%u %u", lfirst_oid(lc), HeapTupleHeaderGetRawXmin(tuple->t_data));
 		ReleaseSysCache(tuple);
 	}
+	foreach (lc, m->plan->inputs)
+	{
+		const IncrementalSource *source = layers_source_of(m, ((StrataInput *) lfirst(lc))->relid);
+
+		if (source && source->mode == SOURCE_WATERMARK)
+			appendStringInfo(&buf, "\n%u %d %u", source->relid, source->loaded_at, source->type);
+	}
 	return psprintf(UINT64_FORMAT "-" UINT64_FORMAT, hash_bytes_extended((unsigned char *) buf.data, buf.len, 1),
 					hash_bytes_extended((unsigned char *) buf.data, buf.len, 2));
 }
@@ -386,16 +408,18 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 		m->refusal = "strata.incremental is off";
 	if (m->refusal)
 		return m;
-	m->plan = strata_incremental_plan(analyze(query), key);
+	m->sources = layers_declared_sources(model);
+	m->plan = strata_incremental_plan(analyze(query), key, layers_source_relids(m, false));
 	foreach (lc, ((StrataPart *) llast(m->plan->parts))->query->targetList)
 		if (!((TargetEntry *) lfirst(lc))->resjunk)
 			m->columns = lappend(m->columns, ((TargetEntry *) lfirst(lc))->resname);
-	if (m->plan->whole)
+	m->refusal = uncaptured(m);
+	if (!m->insists && m->plan->whole)
 		m->refusal = m->plan->why_whole;
-	else if (m->extract && !layers_incremental_has_keys(m))
+	if (m->refusal == NULL && layers_source_relids(m, true) != NIL)
+		m->refusal = strata_incremental_partial(m->plan, layers_source_relids(m, true), key);
+	if (m->refusal == NULL && m->extract && !layers_incremental_has_keys(m))
 		m->refusal = "its query cannot be computed for some keys alone";
-	else
-		m->refusal = uncaptured(m);
 	if (m->refusal)
 		return m;
 	m->refusal = "its hidden tables are not there";
@@ -519,12 +543,16 @@ void
 layers_incremental_set_built(const IncrementalModel *m, Snapshot snapshot)
 {
 	StrataArgs args = {0};
-
+	StrataArgs old = {0};
 	StringInfoData inputs;
 	StringInfoData views;
 	List *ids = NIL;
 	bool quick = is_quick(m->model, &ids) && m->plan->functions == NIL;
 	ListCell *lc;
+
+	/* what a watermark tells has to be looked for */
+	foreach (lc, m->plan->inputs)
+		quick = quick && !layers_has_watermark(m, ((StrataInput *) lfirst(lc))->relid);
 
 	initStringInfo(&inputs);
 	initStringInfo(&views);
@@ -545,6 +573,11 @@ layers_incremental_set_built(const IncrementalModel *m, Snapshot snapshot)
 		" SET (signature, inputs, quick, views, views_state)"
 		"   = (excluded.signature, excluded.inputs, excluded.quick, excluded.views, excluded.views_state)",
 		&args);
+	/* what it read under an earlier definition */
+	strata_args_int4(&old, m->model->id);
+	strata_base_keeper_execute("DELETE FROM strata_state.watermark w USING strata_state.incremental i"
+							   " WHERE w.model_id = $1 AND i.model_id = $1 AND w.relid <> ALL (i.inputs)",
+							   &old);
 	strata_guard_forget_edits(m->model->id, snapshot);
 }
 
@@ -555,6 +588,7 @@ layers_incremental_unbuilt(const StrataModel *model)
 
 	strata_args_int4(&args, model->id);
 	strata_base_keeper_execute("DELETE FROM strata_state.incremental WHERE model_id = $1", &args);
+	strata_base_keeper_execute("DELETE FROM strata_state.watermark WHERE model_id = $1", &args);
 }
 
 void

@@ -8,6 +8,24 @@
 #include "incremental/incremental.h"
 #include "layers/layers_internal.h"
 
+/* How the changes of a source are told, as it is declared; without declaration AUTO. */
+typedef enum IncrementalMode
+{
+	SOURCE_AUTO,      /* captured where that can be done, else compared */
+	SOURCE_CAPTURE,   /* captured, or its readers are refused */
+	SOURCE_WATERMARK, /* the rows loaded since: what went is not seen */
+	SOURCE_COMPARE    /* its readers are computed in full */
+} IncrementalMode;
+
+typedef struct IncrementalSource
+{
+	Oid relid;
+	IncrementalMode mode;
+	AttrNumber loaded_at; /* of a watermark */
+	Oid type;             /* of that column, no domain */
+	Interval *lookback;   /* NULL: none */
+} IncrementalSource;
+
 /* How a model's rows follow from what it reads, with the tables that this takes. */
 typedef struct IncrementalModel
 {
@@ -22,10 +40,22 @@ typedef struct IncrementalModel
 	List *algebras;                 /* StrataAlgebra *: likewise; NULL none */
 	LayersBeforeWrite before_write; /* NULL: nothing is to be done */
 	List *lookups;                  /* IncrementalLookup *: of a fact */
-	List *positions;                /* StrataCaptureChanges *: where a build began */
-	const char *refusal;            /* why it is computed in full, in words; NULL: it is incremental */
-	char *signature;                /* of all that the stored state rests on */
+	List *positions;                /* IncrementalPosition *: where a build began */
+	List *sources;       /* IncrementalSource *: all that are declared so that this model's owner trusts it */
+	bool insists;        /* a source is declared to be captured, and cannot be */
+	const char *refusal; /* why it is computed in full, in words; NULL: it is incremental */
+	char *signature;     /* of all that the stored state rests on */
 } IncrementalModel;
+
+/* How far a model has seen one of its inputs. */
+typedef struct IncrementalPosition
+{
+	StrataCaptureChanges *captured; /* NULL: the rest */
+	const IncrementalSource *source;
+	const StrataModel *model;
+	bool known;
+	int64 seen; /* the greatest loaded_at; a timestamp or date as the instant it is in UTC */
+} IncrementalPosition;
 
 /*
  * A column of a fact that holds the surrogate key of a dimension, with an index: the facts that a change of the dimension concerns
@@ -87,8 +117,29 @@ extern void layers_incremental_advance(List *positions);
 extern char *layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh);
 extern void layers_incremental_built(IncrementalModel *m, const StrataRefresh *refresh);
 
+/* layers_watermark.c */
+extern int layers_source_mode(const char *name); /* -1: there is no such mode */
+extern bool layers_is_watermark_type(Oid type);
+extern List *layers_declared_sources(const StrataModel *model);
+extern const IncrementalSource *layers_source_of(const IncrementalModel *m, Oid relid); /* NULL: AUTO */
+extern bool layers_has_watermark(const IncrementalModel *m, Oid relid);
+extern List *layers_source_relids(const IncrementalModel *m, bool watermark);
+/* Why its changes cannot be had, in words; NULL: they can. */
+extern const char *layers_source_refusal(const IncrementalModel *m, Oid relid);
+extern IncrementalPosition *layers_watermark_position(const IncrementalModel *m, Oid relid);
+/* What there is now: for one who reads all of it next. */
+extern IncrementalPosition *layers_watermark_now(const IncrementalModel *m, Oid relid, const StrataRefresh *refresh);
+/* The rows beyond the position, in the shape that capture gives; the position moves on. */
+extern StrataRowSet *layers_watermark_rowset(IncrementalPosition *p, const char *name, const Bitmapset *used,
+											 const StrataRefresh *refresh);
+extern void layers_watermark_advance(const IncrementalPosition *p);
+extern char *layers_watermark_words(const IncrementalPosition *p);
+
 /* "its layer ..." as "Its layer ... ." */
 extern char *layers_sentence(const char *words);
+extern char *layers_capitalized(const char *words);
+/* Tables and subscriptions it needs, as things stand now: layers_define.c */
+extern void layers_prepare_incremental(StrataModel *model);
 extern double strata_layers_full_cost; /* setting strata.incremental_full_cost */
 extern bool strata_layers_incremental; /* setting strata.incremental */
 

@@ -146,33 +146,32 @@ fact_grains(Work *w, const StrataPart *part)
 bool
 layers_work_fact(Work *w, const StrataPart *part, bool *done)
 {
-	StrataPart keyed = *part;
+	StrataPart *keyed;
+	List *positions = NIL;
 	StrataDeltaTarget t = layers_work_target(w, part);
 	StrataRowSet *grains;
 	StringInfoData names;
 	char *sql;
 	ListCell *lc;
 
-	keyed.rule = STRATA_RULE_KEYS;
-	keyed.keys_unique = true;
-	keyed.keys = NIL;
 	initStringInfo(&names);
 	foreach (lc, w->m->key)
 	{
-		keyed.keys = lappend_int(keyed.keys, layers_position(t.columns, lfirst(lc)) + 1);
+		positions = lappend_int(positions, layers_position(t.columns, lfirst(lc)) + 1);
 		appendStringInfo(&names, "%sk%d", foreach_current_index(lc) > 0 ? ", " : "", foreach_current_index(lc) + 1);
 	}
-	sql = fact_grains(w, &keyed);
+	keyed = strata_incremental_by_key(part, positions);
+	sql = fact_grains(w, keyed);
 	*done = sql != NULL;
 	if (sql == NULL)
 		return true;
 	grains = layers_work_run(w, "strata_keys", psprintf("SELECT DISTINCT * FROM (\n%s) AS g (%s)", sql, names.data));
 	if (grains->count > 0)
 	{
-		layers_work_apply(w, part, strata_incremental_restricted(&keyed, "strata_keys", false),
+		layers_work_apply(w, part, strata_incremental_restricted(keyed, "strata_keys", false),
 						  layers_work_with(w->rowsets, grains),
 						  psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
-								   strata_incremental_key_match(&keyed, "o", w->m->key, "k", false)));
+								   strata_incremental_key_match(keyed, "o", w->m->key, "k", false)));
 	}
 	strata_rowset_free(grains);
 	return true;

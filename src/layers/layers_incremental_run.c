@@ -129,6 +129,36 @@ only_added_up(const IncrementalModel *m, Oid relid)
 	return true;
 }
 
+static IncrementalPosition *
+captured(const IncrementalModel *m, Oid relid, Snapshot snapshot)
+{
+	IncrementalPosition *p = palloc0(sizeof(IncrementalPosition));
+
+	p->captured = strata_capture_changes(relid, psprintf("m%d", m->model->id), snapshot, false);
+	p->known = p->captured->known;
+	return p;
+}
+
+/* What one input has changed by since the position; NULL: by nothing. */
+static StrataRowSet *
+read_input(const Work *w, const StrataInput *input, IncrementalPosition *p)
+{
+	StrataRowSet *set;
+
+	if (p->captured && p->captured->count == 0)
+		return NULL;
+	if (p->captured && strata_capture_is_much(p->captured) && only_added_up(w->m, input->relid))
+		set = strata_capture_rowset_raw(p->captured, set_name(input->relid), input->used, w->refresh->snapshot);
+	else if (p->captured)
+		set = strata_capture_rowset(p->captured, set_name(input->relid), input->used, w->refresh->snapshot);
+	else
+		set = layers_watermark_rowset(p, set_name(input->relid), input->used, w->refresh);
+	if (set->count > 0)
+		return set;
+	strata_rowset_free(set);
+	return NULL;
+}
+
 /* False: something cannot be told, and why says what. */
 static bool
 collect(Work *w)
@@ -137,34 +167,24 @@ collect(Work *w)
 
 	foreach (lc, w->m->plan->inputs)
 	{
-		StrataInput *input = lfirst(lc);
-		StrataCaptureChanges *changes =
-			strata_capture_changes(input->relid, psprintf("m%d", w->m->model->id), w->refresh->snapshot, false);
+		Oid relid = ((StrataInput *) lfirst(lc))->relid;
+		IncrementalPosition *p = layers_has_watermark(w->m, relid) ? layers_watermark_position(w->m, relid)
+																   : captured(w->m, relid, w->refresh->snapshot);
 
-		w->positions = lappend(w->positions, changes);
-		if (!changes->known)
-			*w->failure = psprintf(
-				"%s: %s",
-				strata_base_label(get_namespace_name(get_rel_namespace(input->relid)), get_rel_name(input->relid)),
-				changes->why);
+		w->positions = lappend(w->positions, p);
+		if (!p->known)
+			*w->failure =
+				psprintf("%s: %s", strata_base_label(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid)),
+						 p->captured ? p->captured->why : layers_watermark_words(p));
 	}
 	if (*w->failure)
 		return false;
 	foreach (lc, w->positions)
 	{
 		StrataInput *input = list_nth(w->m->plan->inputs, foreach_current_index(lc));
-		StrataCaptureChanges *changes = lfirst(lc);
-		StrataRowSet *set;
+		StrataRowSet *set = read_input(w, input, lfirst(lc));
 
-		if (changes->count == 0)
-			continue;
-		if (strata_capture_is_much(changes) && only_added_up(w->m, input->relid))
-			set = strata_capture_rowset_raw(changes, set_name(input->relid), input->used, w->refresh->snapshot);
-		else
-			set = strata_capture_rowset(changes, set_name(input->relid), input->used, w->refresh->snapshot);
-		if (set->count == 0)
-			strata_rowset_free(set);
-		else
+		if (set)
 			note_change(w, input->relid, set);
 	}
 	w->n_changed = count_changed(w);
@@ -330,20 +350,10 @@ refuse_cost(Work *w)
 static bool
 run_signed(Work *w, const StrataPart *part)
 {
-	bool done;
+	Oid relid = part->last ? w->m->model->relid : list_nth_oid(w->m->hidden, part->number - 1);
+	Query *query = strata_incremental_change(part->query, w->changed);
 	char *sql;
 
-	Query *query;
-	Oid relid = part->last ? w->m->model->relid : list_nth_oid(w->m->hidden, part->number - 1);
-
-	if (part->last && w->m->lookups != NIL)
-	{
-		if (!layers_work_fact(w, part, &done))
-			return false;
-		if (done)
-			return true;
-	}
-	query = strata_incremental_change(part->query, w->changed);
 	if (query == NULL)
 		return true;
 	sql = strata_incremental_deparse(query);
@@ -491,6 +501,14 @@ run_parts(Work *w, bool all_but_last)
 		CHECK_FOR_INTERRUPTS();
 		if ((part->last && all_but_last) || !layers_work_reads((Node *) part->query, w->changed))
 			continue;
+		if (part->last && w->m->lookups != NIL && (part->rule == STRATA_RULE_SIGNED || part->partial != NIL))
+		{
+			if (!layers_work_fact(w, part, &done))
+				return false;
+			if (done)
+				continue;
+			done = true;
+		}
 		switch (part->rule)
 		{
 			case STRATA_RULE_SIGNED:
@@ -615,7 +633,7 @@ static StrataPart *
 keyed_last(const IncrementalModel *m)
 {
 	StrataPart *part = palloc(sizeof(StrataPart));
-	List *columns = m->columns;
+	List *positions = NIL;
 	ListCell *lc;
 
 	*part = *(StrataPart *) llast(m->plan->parts);
@@ -623,12 +641,12 @@ keyed_last(const IncrementalModel *m)
 		return NULL;
 	if (part->rule == STRATA_RULE_SIGNED)
 	{
-		part->keys = NIL;
 		foreach (lc, m->key)
-			part->keys = lappend_int(part->keys, layers_position(columns, lfirst(lc)) + 1);
+			positions = lappend_int(positions, layers_position(m->columns, lfirst(lc)) + 1);
+		part = strata_incremental_by_key(part, positions);
 	}
 	foreach (lc, part->keys)
-		if (!strata_base_list_has(m->key, list_nth(columns, lfirst_int(lc) - 1)))
+		if (!strata_base_list_has(m->key, list_nth(m->columns, lfirst_int(lc) - 1)))
 			return NULL;
 	part->rule = STRATA_RULE_KEYS;
 	return part->keys == NIL ? NULL : part;
@@ -686,7 +704,14 @@ layers_incremental_advance(List *positions)
 	ListCell *lc;
 
 	foreach (lc, positions)
-		strata_capture_advance(lfirst(lc));
+	{
+		IncrementalPosition *p = lfirst(lc);
+
+		if (p->captured)
+			strata_capture_advance(p->captured);
+		else
+			layers_watermark_advance(p);
+	}
 }
 
 /* ---- from nothing ---- */
@@ -700,9 +725,12 @@ layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh)
 
 	/* first: what is written while the target is (by a CHECK of the target's) is for the next refresh */
 	foreach (lc, m->plan->inputs)
-		m->positions =
-			lappend(m->positions, strata_capture_changes(((StrataInput *) lfirst(lc))->relid,
-														 psprintf("m%d", m->model->id), refresh->snapshot, false));
+	{
+		Oid relid = ((StrataInput *) lfirst(lc))->relid;
+
+		m->positions = lappend(m->positions, layers_has_watermark(m, relid) ? layers_watermark_now(m, relid, refresh)
+																			: captured(m, relid, refresh->snapshot));
+	}
 	foreach (lc, m->plan->parts)
 	{
 		StrataPart *part = lfirst(lc);

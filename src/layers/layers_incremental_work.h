@@ -11,7 +11,7 @@ typedef struct Work
 	IncrementalModel *m;
 	const StrataRefresh *refresh;
 	StrataRefreshResult *result;
-	List *positions;    /* StrataCaptureChanges *: to be advanced */
+	List *positions;    /* IncrementalPosition *: to be advanced */
 	List *changed;      /* StrataChanged * */
 	List *rowsets;      /* StrataRowSet * */
 	char **failure;     /* why it could not be done */

@@ -18,6 +18,8 @@ typedef struct StrataSource
 	char *description;
 	Jsonb *columns;
 	List *tags;
+	char *changes; /* how they are told: auto | capture | watermark | compare */
+	Interval *lookback;
 } StrataSource;
 
 /* define_all is trying out an order: an error may be followed by another attempt. */
