@@ -10,6 +10,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "base/compat.h"
 #include "catalog/namespace.h"
@@ -18,12 +19,14 @@
 #include "commands/defrem.h"
 #include "commands/event_trigger.h"
 #include "commands/tablecmds.h"
+#include "commands/trigger.h"
 #include "guard/guard.h"
 #include "layers/layers_incremental.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 char *
 layers_list(const List *names, const char *prefix, const char *separator)
@@ -311,6 +314,19 @@ disable_trigger(Oid relid, char *trigger)
 	CommandCounterIncrement();
 }
 
+/* Has it foreign keys, or do others refer to it? Either way it has their triggers; those of a partitioned table may be its partitions'. */
+static bool
+has_references(Oid relid)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	bool found = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
+
+	for (int i = 0; rel->trigdesc && !found && i < rel->trigdesc->numtriggers; i++)
+		found = RI_FKey_trigger_type(rel->trigdesc->triggers[i].tgfoid) != RI_TRIGGER_NONE;
+	table_close(rel, NoLock);
+	return found;
+}
+
 /*
  * PostgreSQL before 18 has no NOT ENFORCED: the constraint's triggers are off, on both sides. A dump does not tell that they are,
  * so every refresh looks again.
@@ -321,6 +337,8 @@ layers_silence_references(Oid relid)
 	StrataArgs args = {0};
 	StrataRows *rows;
 
+	if (!has_references(relid))
+		return;
 	strata_args_int8(&args, relid);
 	rows = strata_base_keeper_query(
 		"WITH RECURSIVE f (oid) AS ("
