@@ -6,7 +6,8 @@ CREATE TABLE strata_state.incremental (
     inputs    oid[] NOT NULL,                       -- what it reads, views looked through
     quick     boolean NOT NULL,                     -- no view and no function of others is between: no change of these, nothing to do
     views     integer[] NOT NULL,                   -- models kept as views that are between
-    views_state text NOT NULL                       -- and their definitions then
+    views_state text NOT NULL,                      -- and their definitions then
+    tables    oid[]                                 -- partitions or rejected rows, sorted; NULL: its rows are in its target alone
 );
 
 -- The greatest loaded_at that a model has seen of a source with a watermark; a timestamp or date as that instant in UTC. Not dumped, as above.

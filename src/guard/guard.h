@@ -28,7 +28,9 @@ extern StrataGuardTypeHook strata_guard_type_hook;
 
 /* guard_edit.c: whether others wrote into a target. The notes are those the snapshot sees. */
 extern void strata_guard_watch(Oid relid, int model_id);
-extern void strata_guard_unwatch(Oid relid, int model_id);
+/* Also on what is the model's target no more; what was noted is forgotten. */
+extern void strata_guard_unwatch(int model_id);
+#define STRATA_GUARD_TRIGGER "strata_edited"
 extern bool strata_guard_was_edited(int model_id, Snapshot snapshot);
 extern void strata_guard_forget_edits(int model_id, Snapshot snapshot);
 

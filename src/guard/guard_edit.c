@@ -17,8 +17,6 @@
 
 PG_FUNCTION_INFO_V1(strata_guard_note_edit);
 
-#define TRIGGER_NAME "strata_edited"
-
 /* After each statement on a target; its argument is the model's id. */
 Datum
 strata_guard_note_edit(PG_FUNCTION_ARGS)
@@ -32,9 +30,13 @@ strata_guard_note_edit(PG_FUNCTION_ARGS)
 	if (!strata_guard_ready() || trigger->tg_trigger->tgnargs != 1)
 		return PointerGetDatum(NULL);
 	strata_args_int4(&args, pg_strtoint32(trigger->tg_trigger->tgargs[0]));
+	strata_args_int8(&args, RelationGetRelid(trigger->tg_relation));
+	strata_args_bool(&args, trigger->tg_relation->rd_rel->relispartition);
+	/* a partition that was detached is the target's no more once a refresh knows that */
 	strata_base_keeper_execute(
 		"INSERT INTO strata_state.edit (model_id) SELECT $1 WHERE NOT EXISTS ("
-		"SELECT FROM strata_state.edit WHERE model_id = $1 AND xmin = pg_current_xact_id()::xid)",
+		"SELECT FROM strata_state.edit WHERE model_id = $1 AND xmin = pg_current_xact_id()::xid)"
+		" AND ($3 OR NOT EXISTS (SELECT FROM strata_state.incremental WHERE model_id = $1 AND $2::oid <> ALL (tables)))",
 		&args);
 	return PointerGetDatum(NULL);
 }
@@ -45,8 +47,8 @@ is_watched(Oid relid)
 	StrataArgs args = {0};
 
 	strata_args_int8(&args, relid);
-	return strata_base_keeper_query("SELECT FROM pg_trigger WHERE tgrelid = $1::oid AND tgname = '" TRIGGER_NAME "'",
-									&args)
+	return strata_base_keeper_query(
+			   "SELECT FROM pg_trigger WHERE tgrelid = $1::oid AND tgname = '" STRATA_GUARD_TRIGGER "'", &args)
 			   ->count > 0;
 }
 
@@ -59,31 +61,38 @@ strata_guard_watch(Oid relid, int model_id)
 	if (is_watched(relid))
 		return;
 	strata_base_enter_keeper(&saved);
-	strata_base_execute(psprintf("CREATE TRIGGER " TRIGGER_NAME " AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
+	strata_base_execute(psprintf("CREATE TRIGGER " STRATA_GUARD_TRIGGER
+								 " AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s"
 								 " EXECUTE FUNCTION strata_state.note_edit('%d')",
 								 label, model_id),
 						NULL);
 	/* also what a replica or a restore writes */
-	strata_base_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " TRIGGER_NAME, label), NULL);
+	strata_base_execute(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER " STRATA_GUARD_TRIGGER, label), NULL);
 	strata_base_leave(&saved);
 }
 
 void
-strata_guard_unwatch(Oid relid, int model_id)
+strata_guard_unwatch(int model_id)
 {
-	StrataIdentity saved;
 	StrataArgs args = {0};
+	StrataArgs id = {0};
+	StrataRows *rows;
+	StrataIdentity saved;
 
-	if (OidIsValid(relid) && get_rel_name(relid) != NULL && is_watched(relid))
-	{
-		char *label = strata_base_label(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-
-		strata_base_enter_keeper(&saved);
-		strata_base_execute(psprintf("DROP TRIGGER " TRIGGER_NAME " ON %s", label), NULL);
-		strata_base_leave(&saved);
-	}
-	strata_args_int4(&args, model_id);
-	strata_base_keeper_execute("DELETE FROM strata_state.edit WHERE model_id = $1", &args);
+	strata_args_text(&args, psprintf("%d", model_id));
+	rows = strata_base_keeper_query(
+		"SELECT n.nspname, c.relname FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = t.tgrelid"
+		" JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+		" WHERE t.tgname = '" STRATA_GUARD_TRIGGER "' AND encode(t.tgargs, 'escape') = $1 || '\\000' ORDER BY c.oid",
+		&args);
+	strata_base_enter_keeper(&saved);
+	for (uint64 i = 0; i < rows->count; i++)
+		strata_base_execute(psprintf("DROP TRIGGER " STRATA_GUARD_TRIGGER " ON %s",
+									 strata_base_label(strata_rows_text(rows, i, 1), strata_rows_text(rows, i, 2))),
+							NULL);
+	strata_base_leave(&saved);
+	strata_args_int4(&id, model_id);
+	strata_base_keeper_execute("DELETE FROM strata_state.edit WHERE model_id = $1", &id);
 }
 
 static bool

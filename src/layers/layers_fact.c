@@ -342,7 +342,7 @@ apply_references(Definition *def)
 }
 
 /* Rows without a finite date have a place too. */
-static void
+static Oid
 create_default_partition(const StrataModel *m)
 {
 	char *name = psprintf("%s_other", m->name);
@@ -350,6 +350,7 @@ create_default_partition(const StrataModel *m)
 	strata_base_check_identifier(name, "a partition");
 	strata_base_execute(
 		psprintf("CREATE TABLE %s PARTITION OF %s DEFAULT", strata_base_label(m->schema, name), m->label), NULL);
+	return get_relname_relid(name, get_namespace_oid(m->schema, false));
 }
 
 static void
@@ -441,15 +442,20 @@ fact_query(const StrataModel *m, const List *lookups)
 	return psprintf("SELECT %s\n  FROM %s AS q%s", columns.data, m->query_view, joins.data);
 }
 
-/* Members the fact knows of and the dimension does not: one row each, with the key alone, completed when the real row comes. */
-static void
-infer_members(StrataModel *m, KeyLookup *k, const StrataRefresh *refresh, StrataRefreshResult *result)
+/*
+ * Members the fact knows of and the dimension does not: one row each, with the key alone, completed when the real row comes. rows: of
+ * the fact, signed, those looked at; NULL: all that its query gives.
+ */
+static bool
+infer_members(StrataModel *m, KeyLookup *k, StrataRowSet *rows, const StrataRefresh *refresh,
+			  StrataRefreshResult *result)
 {
 	DimensionSpec *s = layers_dimension_spec(k->dimension);
 	StrataRowSet *missing;
 	StringInfoData columns;
 	StringInfoData present;
 	const char *mark = s->deletes && strcmp(s->deletes, "mark") == 0 ? ", is_deleted" : "";
+	bool found;
 
 	initStringInfo(&columns);
 	initStringInfo(&present);
@@ -463,15 +469,19 @@ infer_members(StrataModel *m, KeyLookup *k, const StrataRefresh *refresh, Strata
 						 quote_identifier(name));
 		appendStringInfo(&present, " AND q.%s IS NOT NULL", quote_identifier(list_nth(k->fact_columns, i)));
 	}
+	if (rows)
+		appendStringInfo(&present, " AND q.strata_sign > 0 AND q.%s = 0", quote_identifier(k->column));
 	missing = strata_base_run_rowset(
 		"fact_inferred",
 		psprintf("SELECT q.*, b.last + row_number() OVER (ORDER BY %s) AS strata_next\n"
 				 "  FROM (SELECT DISTINCT %s FROM %s AS q WHERE NOT EXISTS (SELECT 1 FROM %s AS d WHERE %s)%s) AS q\n"
 				 " CROSS JOIN (SELECT coalesce(max(strata_surrogate), 0) AS last FROM %s) AS b",
-				 layers_list(k->dimension_columns, "q", ", "), columns.data, m->query_view, k->dimension->label,
-				 on_key(k, "d"), present.data, s->keys),
-		NULL, refresh->snapshot, NIL);
-	if (missing->count > 0)
+				 layers_list(k->dimension_columns, "q", ", "), columns.data,
+				 rows ? quote_identifier(rows->name) : m->query_view, k->dimension->label, on_key(k, "d"), present.data,
+				 s->keys),
+		NULL, refresh->snapshot, rows ? list_make1(rows) : NIL);
+	found = missing->count > 0;
+	if (found)
 	{
 		char *key = strata_base_join_quoted(k->dimension_columns, ", ");
 
@@ -495,13 +505,30 @@ infer_members(StrataModel *m, KeyLookup *k, const StrataRefresh *refresh, Strata
 					 missing->count, missing->count == 1 ? "member" : "members", k->dimension->label);
 	}
 	strata_rowset_free(missing);
+	return found;
+}
+
+static bool
+infer_all(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	bool found = false;
+	ListCell *lc;
+
+	foreach (lc, read_lookups(m))
+	{
+		KeyLookup *k = lfirst(lc);
+
+		if (k->infer)
+			found |= infer_members(m, k, rows, refresh, result);
+	}
+	return found;
 }
 
 /*
  * Partitions for the periods the rows need, and some ahead of the run time. Rows without a finite date, and dates beyond what a timestamp
  * holds, go to the default one. The periods of instants are those of UTC: bounds must not depend on a setting that may change.
  */
-static void
+static List *
 make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh)
 {
 	char *by = strata_option_text(m->options, "partition_by");
@@ -513,6 +540,7 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 	char *finite = psprintf("isfinite(%s)", column);
 	StrataArgs args = {0};
 	StrataRows *needed;
+	List *made = NIL;
 
 	if (unit == NULL)
 		unit = pstrdup("month");
@@ -533,14 +561,17 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 			" || CASE WHEN p < '0001-01-01' THEN '_bc' ELSE '' END) AS name,\n"
 			"         p, p + ('1 ' || $2)::interval AS q, 'YYYY-MM-DD' AS form,"
 			" CASE WHEN p < '0001-01-01' THEN '%s BC' ELSE '%s' END AS suffix FROM (\n"
-			"    SELECT DISTINCT date_trunc($2, %s%s) AS p FROM %s AS q WHERE CASE WHEN isfinite(%s) THEN %s ELSE false END\n"
-			"    UNION SELECT date_trunc($2, $1 AT TIME ZONE 'UTC') + (n || ' ' || $2)::interval FROM generate_series(0, $3) AS n) AS w) AS w\n"
+			"    %sSELECT date_trunc($2, $1 AT TIME ZONE 'UTC') + (n || ' ' || $2)::interval FROM generate_series(0, $3) AS n) AS w (p)) AS w\n"
 			" WHERE NOT EXISTS (SELECT 1 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid\n"
 			"                    WHERE i.inhparent = $5::oid AND c.relname = w.name) ORDER BY p",
 			instants ? " 00:00:00+00" : "", instants ? " 00:00:00+00" : "", instants ? " 00:00:00+00" : "",
-			instants ? " 00:00:00+00" : "", column, instants ? " AT TIME ZONE 'UTC'" : "::timestamp", rows->name,
-			column, finite),
-		&args, refresh->snapshot, list_make1(rows));
+			instants ? " 00:00:00+00" : "",
+			rows ? psprintf("SELECT DISTINCT date_trunc($2, %s%s) AS p FROM %s AS q"
+							" WHERE CASE WHEN isfinite(%s) THEN %s ELSE false END\n    UNION ",
+							column, instants ? " AT TIME ZONE 'UTC'" : "::timestamp", quote_identifier(rows->name),
+							column, finite)
+				 : ""),
+		&args, refresh->snapshot, rows ? list_make1(rows) : NIL);
 	for (uint64 i = 0; i < needed->count; i++)
 	{
 		char *name = strata_rows_text(needed, i, 1);
@@ -557,20 +588,25 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 									 strata_base_literal(strata_rows_text(needed, i, 2)),
 									 strata_base_literal(strata_rows_text(needed, i, 3))),
 							NULL);
+		made = lappend_oid(made, get_relname_relid(name, get_rel_namespace(m->relid)));
 	}
 	if (!OidIsValid(get_default_partition_oid(m->relid)))
-		create_default_partition(m);
+		made = lappend_oid(made, create_default_partition(m));
 	/* a new partition has its own copies of the foreign keys' triggers, which are on */
 	if (needed->count > 0)
 		layers_silence_references(m->relid);
+	return made;
 }
 
-/* Of a partitioned one more than rows can be changed by hand: whole partitions go without a trigger seeing it. */
+static List *
+tables(const StrataModel *model)
+{
+	return strata_option(model->options, "partition_by") ? list_make1_oid(model->relid) : NIL;
+}
+
 static char *
 query(StrataModel *model, List **key, const char **key_word)
 {
-	if (strata_option(model->options, "partition_by"))
-		return NULL;
 	*key = strata_option_texts(model->options, "grain");
 	*key_word = "grain";
 	return fact_query(model, read_lookups(model));
@@ -591,6 +627,8 @@ layers_fact_lookups(StrataModel *model)
 		if (k->is_date)
 			continue;
 		l->dimension = k->dimension->relid;
+		l->label = k->dimension->label;
+		l->infer = k->infer;
 		l->surrogate = k->surrogate;
 		l->column = k->column;
 		l->dimension_columns = k->dimension_columns;
@@ -607,18 +645,16 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	List *lookups = read_lookups(model);
 	List *grain = strata_option_texts(model->options, "grain");
 	char *by = strata_option_text(model->options, "partition_by");
+	LayersHooks hooks = {0};
 	ListCell *lc;
 
 	foreach (lc, lookups)
-	{
-		KeyLookup *k = lfirst(lc);
-
-		if (k->infer)
-			infer_members(model, k, refresh, result);
-	}
+		if (((KeyLookup *) lfirst(lc))->infer)
+			hooks.complete = infer_all;
+	if (by)
+		hooks.before_write = make_partitions;
 	layers_refresh_plain(model, fact_query(model, lookups), grain,
-						 by == NULL || strata_base_list_has(grain, by) ? grain : NIL, "grain",
-						 by ? make_partitions : NULL, refresh, result);
+						 by == NULL || strata_base_list_has(grain, by) ? grain : NIL, "grain", &hooks, refresh, result);
 }
 
 List *
@@ -652,4 +688,4 @@ verify(StrataModel *model, VerifyWork *work)
 	layers_verify_part(work, &part);
 }
 
-const LayerRoutine layers_fact = {validate, created, NULL, apply_references, query, refresh, verify};
+const LayerRoutine layers_fact = {validate, created, NULL, apply_references, query, refresh, verify, tables};

@@ -245,17 +245,35 @@ is_subscribed(const IncrementalModel *m)
 	return true;
 }
 
+static List *
+positions_of(List *columns, const List *names)
+{
+	List *all = layers_names(columns);
+	List *positions = NIL;
+	ListCell *lc;
+
+	foreach (lc, names)
+		positions = lappend_int(positions, layers_position(all, lfirst(lc)) + 1);
+	return positions;
+}
+
 /* An index on the target by which the rows of a group are found, where the declared key does not serve. */
 static void
 index_target(const IncrementalModel *m, const StrataPart *last)
 {
 	const StrataModel *model = m->model;
 	char *name = psprintf("strata_m%d_find", model->id);
-	char *columns =
-		last->keys == NIL || m->key != NIL ? NULL : indexed(layers_target_columns(model->relid), last->keys);
+	List *target = layers_target_columns(model->relid);
+	char *columns = NULL;
 	Oid there = get_relname_relid(name, get_namespace_oid(model->schema, false));
 	StrataArgs args = {0};
 
+	/* the grain of a fact that its partitions cannot enforce */
+	if (m->key != NIL && get_rel_relkind(model->relid) == RELKIND_PARTITIONED_TABLE &&
+		layers_primary_key(model->relid) == NIL)
+		columns = indexed(target, positions_of(target, m->key));
+	else if (m->key == NIL && last->keys != NIL)
+		columns = indexed(target, last->keys);
 	if (OidIsValid(there))
 	{
 		char *definition;
@@ -435,6 +453,7 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 	{
 		subscribe(m);
 		strata_guard_watch(model->relid, model->id);
+		layers_tables_watch(model);
 	}
 	else if (!is_subscribed(m))
 		m->refusal = "changes of what it reads are not captured";
@@ -454,11 +473,14 @@ layers_incremental_lacks(const IncrementalModel *m)
 	if (m->model->applied_version != m->model->version)
 		return "its definition has changed";
 	strata_args_int4(&args, m->model->id);
-	rows = strata_base_keeper_query("SELECT signature FROM strata_state.incremental WHERE model_id = $1", &args);
+	rows = strata_base_keeper_query("SELECT signature, tables::text FROM strata_state.incremental WHERE model_id = $1",
+									&args);
 	if (rows->count == 0)
 		return "its last refresh kept no state for this one";
 	if (m->refusal || strcmp(strata_rows_text(rows, 0, 1), m->signature) != 0)
 		return "what it reads was defined anew";
+	if (!layers_tables_are(m->model, strata_rows_text(rows, 0, 2)))
+		return "tables that hold its rows came or went";
 	return NULL;
 }
 
@@ -514,12 +536,15 @@ strata_layers_idle(const StrataModel *model, Snapshot snapshot)
 	if (strcmp(model->refresh, "full") == 0 || !strata_layers_incremental)
 		return STRATA_IDLE_UNKNOWN;
 	strata_args_int4(&args, model->id);
-	rows = strata_base_keeper_query("SELECT unnest(inputs), views, views_state FROM strata_state.incremental"
-									" WHERE model_id = $1 AND quick",
-									&args);
+	rows =
+		strata_base_keeper_query("SELECT unnest(inputs), views, views_state, tables::text FROM strata_state.incremental"
+								 " WHERE model_id = $1 AND quick",
+								 &args);
 	if (rows->count > 0 && strcmp(strata_rows_text(rows, 0, 2), "{}") != 0 &&
 		strcmp(state_of(strata_rows_text(rows, 0, 2)), strata_rows_text(rows, 0, 3)) != 0)
-		return false;
+		return STRATA_IDLE_UNKNOWN;
+	if (rows->count > 0 && !layers_tables_are(model, strata_rows_text(rows, 0, 4)))
+		return STRATA_NOT_IDLE;
 	for (uint64 i = 0; i < rows->count; i++)
 	{
 		Oid relid = strata_rows_int(rows, i, 1);
@@ -567,12 +592,14 @@ layers_incremental_set_built(const IncrementalModel *m, Snapshot snapshot)
 	strata_args_bool(&args, quick);
 	strata_args_text(&args, psprintf("{%s}", views.data));
 	strata_args_text(&args, state_of(psprintf("{%s}", views.data)));
+	strata_args_text(&args, layers_tables_text(m->model, m->tables));
 	strata_base_keeper_execute(
-		"INSERT INTO strata_state.incremental (model_id, signature, inputs, quick, views, views_state)"
-		" VALUES ($1, $2, $3::oid[], $4, $5::int[], $6) ON CONFLICT (model_id) DO UPDATE"
-		" SET (signature, inputs, quick, views, views_state)"
-		"   = (excluded.signature, excluded.inputs, excluded.quick, excluded.views, excluded.views_state)",
+		"INSERT INTO strata_state.incremental (model_id, signature, inputs, quick, views, views_state, tables)"
+		" VALUES ($1, $2, $3::oid[], $4, $5::int[], $6, $7::oid[]) ON CONFLICT (model_id) DO UPDATE"
+		" SET (signature, inputs, quick, views, views_state, tables) = (excluded.signature, excluded.inputs,"
+		"     excluded.quick, excluded.views, excluded.views_state, excluded.tables)",
 		&args);
+	layers_tables_watch(m->model);
 	/* what it read under an earlier definition */
 	strata_args_int4(&old, m->model->id);
 	strata_base_keeper_execute("DELETE FROM strata_state.watermark w USING strata_state.incremental i"
@@ -608,5 +635,5 @@ layers_incremental_forget(const StrataModel *model)
 		layers_keeper_ddl(psprintf("DROP TABLE %s", strata_base_label("strata_state", strata_rows_text(rows, i, 1))));
 	layers_incremental_unbuilt(model);
 	strata_capture_forget(InvalidOid, consumer(model));
-	strata_guard_unwatch(model->relid, model->id);
+	strata_guard_unwatch(model->id);
 }

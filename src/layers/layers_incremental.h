@@ -35,16 +35,17 @@ typedef struct IncrementalModel
 	bool extract;         /* of a dimension: the rows of the last part are not kept as they are */
 	List *columns;        /* names of the last part's columns */
 	StrataIncremental *plan;
-	List *hidden;                   /* Oid: tables of the hidden parts, by number - 1 */
-	List *states;                   /* Oid: state table of each part, by number - 1; InvalidOid none */
-	List *algebras;                 /* StrataAlgebra *: likewise; NULL none */
-	LayersBeforeWrite before_write; /* NULL: nothing is to be done */
-	List *lookups;                  /* IncrementalLookup *: of a fact */
-	List *positions;                /* IncrementalPosition *: where a build began */
-	List *sources;       /* IncrementalSource *: all that are declared so that this model's owner trusts it */
-	bool insists;        /* a source is declared to be captured, and cannot be */
-	const char *refusal; /* why it is computed in full, in words; NULL: it is incremental */
-	char *signature;     /* of all that the stored state rests on */
+	List *hidden;             /* Oid: tables of the hidden parts, by number - 1 */
+	List *states;             /* Oid: state table of each part, by number - 1; InvalidOid none */
+	List *algebras;           /* StrataAlgebra *: likewise; NULL none */
+	const LayersHooks *hooks; /* NULL: none */
+	List *tables;             /* Oid: tables beside the target, as they were found; NIL none */
+	List *lookups;            /* IncrementalLookup *: of a fact */
+	List *positions;          /* IncrementalPosition *: where a build began */
+	List *sources;            /* IncrementalSource *: all that are declared so that this model's owner trusts it */
+	bool insists;             /* a source is declared to be captured, and cannot be */
+	const char *refusal;      /* why it is computed in full, in words; NULL: it is incremental */
+	char *signature;          /* of all that the stored state rests on */
 } IncrementalModel;
 
 /* How far a model has seen one of its inputs. */
@@ -64,11 +65,13 @@ typedef struct IncrementalPosition
 typedef struct IncrementalLookup
 {
 	Oid dimension;
+	const char *label;
 	char *surrogate;         /* its column in the dimension */
 	char *column;            /* and in the fact */
 	List *dimension_columns; /* names: the natural key */
 	List *fact_columns;      /* names, beside them */
 	char *as_of;             /* the fact's moment, when nothing but it chooses among the versions of a key; else NULL */
+	bool infer;              /* its members that are lacking are made */
 } IncrementalLookup;
 
 extern List *layers_fact_lookups(StrataModel *model); /* layers_fact.c */
@@ -85,17 +88,27 @@ extern IncrementalModel *layers_incremental_open(StrataModel *model, const char 
 												 IncrementalOpen how);
 /* Why the stored state is not what the plan needs, in words; NULL: it is. */
 extern const char *layers_incremental_lacks(const IncrementalModel *m);
-/* Hidden tables, subscriptions, and what is known about it: all gone. */
 extern void layers_incremental_set_built(const IncrementalModel *m, Snapshot snapshot);
 /* It was computed in full and its state was not kept up. */
 extern void layers_incremental_unbuilt(const StrataModel *model);
+/* Hidden tables, subscriptions, and what is known about it: all gone. */
 extern void layers_incremental_forget(const StrataModel *model);
+
+/* layers_incremental_tables.c: the tables beside a target, see LayerRoutine.tables */
+extern List *layers_tables_known(const StrataModel *model, Snapshot snapshot);
+extern bool layers_tables_are(const StrataModel *model, const char *known);
+extern void layers_tables_watch(const StrataModel *model);
+extern void layers_tables_add(const StrataModel *model, const List *made);
+extern char *layers_tables_text(const StrataModel *model, const List *tables);
 
 /*
  * layers_incremental_run.c. False: it could not be done so (result->method says why), nothing that matters was
  * changed, and the model has to be computed in full.
  */
 extern bool layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, StrataRefreshResult *result);
+/* The same, unless all of it has to be computed anyway: then false, too. layers_table.c */
+extern bool layers_refresh_by_changes(StrataModel *model, IncrementalModel *m, const StrataRefresh *refresh,
+									  StrataRefreshResult *result);
 /* Runs body in a subtransaction. False: it gave false, or failed on the data; what it did is undone in the latter case. */
 extern bool layers_incremental_attempt(bool (*body)(void *), void *arg, char **why);
 

@@ -176,3 +176,43 @@ layers_work_fact(Work *w, const StrataPart *part, bool *done)
 	strata_rowset_free(grains);
 	return true;
 }
+
+/* A member that a fact has kept alive is gone: which facts are left that know of it, only all of them tell. */
+const char *
+layers_work_lost_members(Work *w)
+{
+	ListCell *lc;
+	ListCell *lc2;
+
+	foreach (lc, layers_fact_lookups(w->m->model))
+	{
+		IncrementalLookup *l = lfirst(lc);
+
+		foreach (lc2, l->infer ? w->changed : NIL)
+		{
+			StrataChanged *c = lfirst(lc2);
+			StrataRowSet *change = list_nth(w->rowsets, foreach_current_index(lc2));
+			StringInfoData same;
+
+			if (c->relid != l->dimension)
+				continue;
+			initStringInfo(&same);
+			for (int i = 0; i < list_length(l->dimension_columns); i++)
+			{
+				char *name = list_nth(l->dimension_columns, i);
+
+				appendStringInfo(&same, "%sd.%s %s %s", i > 0 ? " AND " : "", quote_identifier(name),
+								 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, name))),
+								 change_column(l->dimension, change, l->dimension, name));
+			}
+			if (strata_base_run_query(
+					psprintf("SELECT FROM %s AS c WHERE c.strata_sign < 0 AND NOT EXISTS (SELECT FROM %s AS d WHERE %s)"
+							 " LIMIT 1",
+							 change->name, l->label, same.data),
+					NULL, w->refresh->snapshot, w->rowsets)
+					->count > 0)
+				return l->label;
+		}
+	}
+	return NULL;
+}

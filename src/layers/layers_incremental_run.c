@@ -187,7 +187,7 @@ collect(Work *w)
 		if (set)
 			note_change(w, input->relid, set);
 	}
-	w->n_changed = count_changed(w);
+	w->n_changed += count_changed(w);
 	w->result->counts.rows_in = w->n_changed;
 	return true;
 }
@@ -220,8 +220,10 @@ add_counts(Work *w, const StrataPart *part, const StrataDeltaCounts *counts)
 {
 	if (!part->last)
 		return;
-	w->result->counts = *counts;
-	w->result->counts.rows_in = w->n_changed;
+	w->result->counts.inserted += counts->inserted;
+	w->result->counts.updated += counts->updated;
+	w->result->counts.deleted += counts->deleted;
+	w->result->counts.swapped |= counts->swapped;
 }
 
 List *
@@ -241,6 +243,39 @@ note_part_change(Work *w, const StrataDeltaTarget *t, StrataRowSet *change)
 	note_change(w, t->relid, change);
 }
 
+/* rows: those that come to the target; NULL: none do */
+static void
+prepare_write(Work *w, StrataRowSet *rows)
+{
+	const LayersHooks *hooks = w->m->hooks;
+
+	if (hooks && hooks->before_write)
+		layers_tables_add(w->m->model, hooks->before_write(w->m->model, rows, w->refresh));
+	w->prepared = true;
+}
+
+static bool
+asks_for_written(const Work *w, const StrataPart *part)
+{
+	return part->last && w->m->hooks && w->m->hooks->complete;
+}
+
+static bool
+write_signed(Work *w, const StrataPart *part, const StrataDeltaTarget *t, StrataRowSet *change,
+			 StrataDeltaCounts *counts)
+{
+	const LayersHooks *hooks = w->m->hooks;
+
+	if (change->count == 0)
+		return true;
+	if (!part->last)
+		return strata_delta_apply_signed(t, change, w->refresh->snapshot, counts);
+	prepare_write(w, change);
+	if (hooks && hooks->write)
+		return hooks->write(w->m->model, change, w->refresh, counts);
+	return strata_delta_apply_signed(t, change, w->refresh->snapshot, counts);
+}
+
 /* The change of a part's rows as signed rows: written, and handed on. */
 static bool
 apply_signed(Work *w, const StrataPart *part, StrataRowSet *change)
@@ -248,9 +283,7 @@ apply_signed(Work *w, const StrataPart *part, StrataRowSet *change)
 	StrataDeltaTarget t = layers_work_target(w, part);
 	StrataDeltaCounts counts = {0};
 
-	if (part->last && w->m->before_write && change->count > 0)
-		w->m->before_write(w->m->model, change, w->refresh);
-	if (change->count > 0 && !strata_delta_apply_signed(&t, change, w->refresh->snapshot, &counts))
+	if (!write_signed(w, part, &t, change, &counts))
 	{
 		*w->failure = psprintf("%s does not hold the rows that are to go", t.label);
 		return false;
@@ -258,6 +291,8 @@ apply_signed(Work *w, const StrataPart *part, StrataRowSet *change)
 	add_counts(w, part, &counts);
 	if (change->count > 0 && !part->last)
 		note_part_change(w, &t, change);
+	else if (asks_for_written(w, part))
+		w->written = change;
 	else
 		strata_rowset_free(change);
 	return true;
@@ -272,18 +307,20 @@ layers_work_apply(Work *w, const StrataPart *part, const char *sql, List *rowset
 	StrataRowSet *rows = NULL;
 	StrataRowSet *change;
 
-	if (part->last && w->m->before_write)
+	if (part->last && w->m->hooks && w->m->hooks->before_write)
 	{
 		rows = strata_base_run_rowset("strata_rows", sql, NULL, w->refresh->snapshot, rowsets);
-		w->m->before_write(w->m->model, rows, w->refresh);
+		prepare_write(w, rows);
 		sql = "SELECT * FROM strata_rows";
 		rowsets = lappend(list_copy(rowsets), rows);
 	}
 	change = strata_delta_apply_part(&t, sql, NULL, w->refresh->snapshot, rowsets, scope,
-									 part->last ? NULL : set_name(t.relid), &counts);
+									 part->last && !asks_for_written(w, part) ? NULL : set_name(t.relid), &counts);
 	if (rows)
 		strata_rowset_free(rows);
-	if (change && change->count > 0)
+	if (asks_for_written(w, part))
+		w->written = change;
+	else if (change && change->count > 0)
 		note_part_change(w, &t, change);
 	add_counts(w, part, &counts);
 }
@@ -593,16 +630,56 @@ free_rowsets(Work *w)
 	w->rowsets = NIL;
 }
 
+/* What has changed since the model's position, and the position after it. */
+static bool
+take_changes(Work *w)
+{
+	bool done = collect(w);
+	const char *lost = done && w->m->model->layer == STRATA_FACT ? layers_work_lost_members(w) : NULL;
+
+	if (lost)
+		*w->failure = psprintf("members of %s are no more", lost);
+	done = done && !lost && run_parts(w, false);
+	free_rowsets(w);
+	if (done)
+		advance(w);
+	w->changed = NIL;
+	w->positions = NIL;
+	return done;
+}
+
+/* Whether what it reads was given rows for those that were written: then these have changed again. */
+static bool
+complete(Work *w)
+{
+	StrataRefreshResult *result = w->result;
+	StrataRowSet *written = w->written;
+	bool done;
+
+	if (written == NULL)
+		return false;
+	w->written = NULL;
+	done = w->m->hooks->complete(w->m->model, written, w->refresh, result);
+	if (done && result->message)
+		result->message = MemoryContextStrdup(w->outer, result->message);
+	strata_rowset_free(written);
+	return done;
+}
+
 static bool
 refresh_body(void *arg)
 {
 	Work *w = arg;
-	bool done = collect(w) && run_parts(w, false);
 
-	free_rowsets(w);
-	if (done)
-		advance(w);
-	return done;
+	do
+	{
+		if (!take_changes(w))
+			return false;
+	} while (complete(w));
+	/* partitions are made ahead of the rows */
+	if (!w->prepared)
+		prepare_write(w, NULL);
+	return true;
 }
 
 bool
@@ -613,6 +690,7 @@ layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, St
 	bool done;
 
 	w.failure = &why;
+	w.outer = CurrentMemoryContext;
 	done = layers_incremental_attempt(refresh_body, &w, &why);
 	if (done)
 		result->method = w.full_cost > 0 ? psprintf("incremental: %llu changed rows, cost %.0f against %.0f in full",
@@ -621,6 +699,7 @@ layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, St
 	else
 	{
 		memset(&result->counts, 0, sizeof(result->counts));
+		result->message = NULL;
 		result->why = why;
 	}
 	return done;
@@ -723,6 +802,7 @@ layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh)
 	Work w = {m, refresh, &ignored};
 	ListCell *lc;
 
+	m->tables = layers_tables_known(m->model, refresh->snapshot);
 	/* first: what is written while the target is (by a CHECK of the target's) is for the next refresh */
 	foreach (lc, m->plan->inputs)
 	{

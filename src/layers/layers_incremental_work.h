@@ -18,6 +18,9 @@ typedef struct Work
 	double change_cost; /* by the planner, where it was asked */
 	double full_cost;
 	uint64 n_changed;
+	bool prepared;         /* the target, for rows that come */
+	StrataRowSet *written; /* where the layer asks for it: the change of the target */
+	MemoryContext outer;   /* lives as long as the result */
 } Work;
 
 /* A walker: whether the query reads one of the changed (StrataChanged *). */
@@ -31,5 +34,7 @@ extern StrataRowSet *layers_work_run(Work *w, const char *name, const char *sql)
 extern bool layers_work_has_nulls(StrataRowSet *keys, int n);
 /* layers_incremental_fact.c; done: it was, by looking the dimensions' changes up in the fact */
 extern bool layers_work_fact(Work *w, const StrataPart *part, bool *done);
+/* A dimension that has lost a member which the fact would have it keep: label; NULL none. */
+extern const char *layers_work_lost_members(Work *w);
 
 #endif

@@ -80,6 +80,8 @@ typedef struct LayerRoutine
 	void (*refresh)(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result);
 	/* Hands each pair of rows that must be equal to layers_verify_part(). As the owner, in a read-only transaction. */
 	void (*verify)(StrataModel *model, VerifyWork *work);
+	/* What may be taken away by hand and no trigger on the target tells: Oid; their partitions count, too. NULL or NIL: nothing. */
+	List *(*tables)(const StrataModel *model);
 } LayerRoutine;
 
 extern const LayerRoutine layers_staging;
@@ -119,14 +121,29 @@ extern void layers_refresh_table(StrataModel *model, List *key, const char *key_
 								 StrataRefreshResult *result);
 /* The rows of a model that is its query, the target's columns in its order. */
 extern char *layers_table_query(const StrataModel *model);
-/* Before rows are added to a target: the row set holds them (and maybe others), under the target's column names. */
-typedef void (*LayersBeforeWrite)(StrataModel *model, StrataRowSet *rows, const StrataRefresh *refresh);
+/* What a layer does beside writing the rows of its query. Each may be NULL. */
+typedef struct LayersHooks
+{
+	/*
+	 * Before rows are added: the row set holds them (and maybe others), under the target's column names; NULL: none are. Gives the tables
+	 * (Oid) that it made for them.
+	 */
+	List *(*before_write)(StrataModel *model, StrataRowSet *rows, const StrataRefresh *refresh);
+	/*
+	 * Gives the models it reads the rows that its own rows lack there. rows: only these are looked at, signed rows that were written; NULL: all
+	 * that the query gives. True: it did, and the query now gives others.
+	 */
+	bool (*complete)(StrataModel *model, StrataRowSet *rows, const StrataRefresh *refresh, StrataRefreshResult *result);
+	/* Writes the signed rows of the query in the place of the usual way; false: a row that has to go is not there. */
+	bool (*write)(StrataModel *model, StrataRowSet *change, const StrataRefresh *refresh, StrataDeltaCounts *counts);
+} LayersHooks;
+
 /*
  * Rows that are those of the query, which reads no row set: by changes where that can be done, else in full. primary_key: the
- * part of key that the table can enforce, or NIL.
+ * part of key that the table can enforce, or NIL. hooks: NULL none.
  */
 extern void layers_refresh_plain(StrataModel *model, const char *query, List *key, List *primary_key,
-								 const char *key_word, LayersBeforeWrite before_write, const StrataRefresh *refresh,
+								 const char *key_word, const LayersHooks *hooks, const StrataRefresh *refresh,
 								 StrataRefreshResult *result);
 /* query: the target's columns in the target's order. primary_key: the part of key that the table can enforce, or NIL. */
 extern void layers_refresh_query(StrataModel *model, const char *query, List *rowsets, List *key, List *primary_key,

@@ -10,7 +10,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "layers/layers_internal.h"
+#include "layers/layers_incremental.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/clauses.h"
@@ -403,61 +403,147 @@ created(Definition *def)
 			NULL);
 }
 
-/* With rules two tables share one query. */
+static Oid
+rejects_oid(const StrataModel *m)
+{
+	return get_relname_relid(rejects_name(m), get_namespace_oid(m->schema, false));
+}
+
+/*
+ * With rules two tables share one query. One row joined to it keeps the level that parts them a linear one, whatever is beneath: its
+ * change is had as signed rows, which need no table that holds both.
+ */
 static char *
 query(StrataModel *model, List **key, const char **key_word)
 {
-	if (strcmp(model->kind, "view") == 0 || has_rejects(model))
+	if (strcmp(model->kind, "view") == 0)
 		return NULL;
-	*key = strata_option_texts(model->options, "key");
 	*key_word = "key";
+	if (has_rejects(model))
+		return psprintf(
+			"SELECT %s, q.strata_rejected, q.strata_source FROM %s AS q CROSS JOIN (VALUES (1)) AS strata_one (n)",
+			layers_list(layers_names(layers_target_columns(model->relid)), "q", ", "), model->query_view);
+	*key = strata_option_texts(model->options, "key");
 	return layers_table_query(model);
+}
+
+static List *
+tables(const StrataModel *model)
+{
+	return strcmp(model->kind, "view") != 0 && has_rejects(model) ? list_make1_oid(rejects_oid(model)) : NIL;
+}
+
+static StrataDeltaTarget
+rejects_target(const StrataModel *model)
+{
+	StrataDeltaTarget t = {0};
+
+	t.relid = rejects_oid(model);
+	t.label = rejects_label(model);
+	t.columns = list_make2(pstrdup("reason"), pstrdup("source_row"));
+	return t;
+}
+
+/* Each of the signed rows to the table where it belongs. */
+static bool
+write_change(StrataModel *model, StrataRowSet *change, const StrataRefresh *refresh, StrataDeltaCounts *counts)
+{
+	StrataDeltaTarget rejects = rejects_target(model);
+	StrataDeltaTarget t = {0};
+	StrataDeltaCounts rejected = {0};
+	StrataRowSet *part;
+	bool done;
+
+	t.relid = model->relid;
+	t.label = model->label;
+	t.columns = layers_names(layers_target_columns(model->relid));
+	t.key = strata_option_texts(model->options, "key");
+	t.key_word = "key";
+	part = strata_base_run_signed(
+		"staging_rejected",
+		psprintf(
+			"SELECT q.strata_rejected, q.strata_source, q.strata_sign FROM %s AS q WHERE q.strata_rejected IS NOT NULL",
+			quote_identifier(change->name)),
+		NULL, refresh->snapshot, list_make1(change));
+	done = strata_delta_apply_signed(&rejects, part, refresh->snapshot, &rejected);
+	strata_rowset_free(part);
+	if (!done)
+		return false;
+	part = strata_base_run_signed("staging_rows",
+								  psprintf("SELECT %s, q.strata_sign FROM %s AS q WHERE q.strata_rejected IS NULL",
+										   layers_list(t.columns, "q", ", "), quote_identifier(change->name)),
+								  NULL, refresh->snapshot, list_make1(change));
+	done = strata_delta_apply_signed(&t, part, refresh->snapshot, counts);
+	strata_rowset_free(part);
+	return done;
+}
+
+/* All of it from the query sql. */
+static void
+refresh_both(StrataModel *model, const char *sql, const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	List *key = strata_option_texts(model->options, "key");
+	char *columns = layers_list(layers_names(layers_target_columns(model->relid)), "q", ", ");
+	StrataRowSet *rows = strata_base_run_rowset("staging_rows", sql, NULL, refresh->snapshot, NIL);
+	StrataDeltaCounts rejected = {0};
+	StrataDeltaTarget t;
+
+	layers_refresh_query(model, psprintf("SELECT %s FROM staging_rows AS q WHERE q.strata_rejected IS NULL", columns),
+						 list_make1(rows), key, key, "key", refresh, result);
+	/* taken away by hand: it comes back, as a target's rows do */
+	if (!OidIsValid(rejects_oid(model)))
+		strata_base_execute(psprintf("CREATE TABLE %s (reason text, source_row jsonb)", rejects_label(model)), NULL);
+	t = rejects_target(model);
+	strata_delta_apply(
+		&t, "SELECT q.strata_rejected, q.strata_source FROM staging_rows AS q WHERE q.strata_rejected IS NOT NULL",
+		NULL, refresh->snapshot, list_make1(rows), &rejected);
+	result->rejected = rejected.rows_in;
+	result->counts.rows_in = rows->count;
+	strata_rowset_free(rows);
+}
+
+static void
+refresh_with_rejects(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
+{
+	static const LayersHooks hooks = {NULL, NULL, write_change};
+	List *key = NIL;
+	const char *key_word;
+	char *sql = query(model, &key, &key_word);
+	IncrementalModel *m;
+
+	/* the key is that of the rows that are not rejected */
+	if (layers_same_names(layers_primary_key(model->relid), strata_option_texts(model->options, "key")))
+	{
+		m = layers_incremental_open(model, sql, NIL, key_word, INCREMENTAL_LOOK);
+		m->hooks = &hooks;
+		if (layers_refresh_by_changes(model, m, refresh, result))
+		{
+			StrataRows *rows = strata_base_run_query(psprintf("SELECT count(*) FROM %s", rejects_label(model)), NULL,
+													 refresh->snapshot, NIL);
+
+			result->rejected = strata_rows_int(rows, 0, 1);
+			return;
+		}
+	}
+	m = layers_incremental_open(model, sql, NIL, key_word, INCREMENTAL_MAKE);
+	if (result->why == NULL)
+		result->why = pstrdup(m->refusal ? m->refusal : "asked for");
+	refresh_both(model, m->refusal ? sql : layers_incremental_build(m, refresh), refresh, result);
+	if (m->refusal)
+		layers_incremental_unbuilt(model);
+	else
+		layers_incremental_built(m, refresh);
 }
 
 static void
 refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
-	List *key = strata_option_texts(model->options, "key");
-	List *columns;
-	StrataRowSet *rows;
-	StrataRefreshResult rejected = {{0}};
-	StrataDeltaTarget t = {0};
-
 	if (strcmp(model->kind, "view") == 0)
-	{
 		result->row_count = -1;
-		return;
-	}
-	if (!has_rejects(model))
-	{
-		layers_refresh_table(model, key, "key", refresh, result);
-		return;
-	}
-	result->why = pstrdup("its rejected rows are sorted out");
-	columns = layers_names(layers_target_columns(model->relid));
-	rows = strata_base_run_rowset("staging_rows",
-								  psprintf("SELECT %s, q.strata_rejected, q.strata_source FROM %s AS q",
-										   layers_list(columns, "q", ", "), model->query_view),
-								  NULL, refresh->snapshot, NIL);
-	layers_refresh_query(
-		model,
-		psprintf("SELECT %s FROM staging_rows AS q WHERE q.strata_rejected IS NULL", layers_list(columns, "q", ", ")),
-		list_make1(rows), key, key, "key", refresh, result);
-	t.relid = get_relname_relid(rejects_name(model), get_namespace_oid(model->schema, false));
-	if (!OidIsValid(t.relid))
-	{
-		/* taken away by hand: it comes back, as a target's rows do */
-		strata_base_execute(psprintf("CREATE TABLE %s (reason text, source_row jsonb)", rejects_label(model)), NULL);
-		t.relid = get_relname_relid(rejects_name(model), get_namespace_oid(model->schema, false));
-	}
-	t.label = rejects_label(model);
-	t.columns = list_make2(pstrdup("reason"), pstrdup("source_row"));
-	strata_delta_apply(
-		&t, "SELECT q.strata_rejected, q.strata_source FROM staging_rows AS q WHERE q.strata_rejected IS NOT NULL",
-		NULL, refresh->snapshot, list_make1(rows), &rejected.counts);
-	result->rejected = rejected.counts.rows_in;
-	result->counts.rows_in = rows->count;
-	strata_rowset_free(rows);
+	else if (has_rejects(model))
+		refresh_with_rejects(model, refresh, result);
+	else
+		layers_refresh_table(model, strata_option_texts(model->options, "key"), "key", refresh, result);
 }
 
 static void
@@ -480,4 +566,4 @@ verify(StrataModel *model, VerifyWork *work)
 	layers_verify_part(work, &part);
 }
 
-const LayerRoutine layers_staging = {validate, created, NULL, created, query, refresh, verify};
+const LayerRoutine layers_staging = {validate, created, NULL, created, query, refresh, verify, tables};

@@ -89,9 +89,9 @@ set_new_key(const StrataModel *model, List *key, List *primary_key, const char *
 		layers_set_primary_key(model, primary_key);
 }
 
-/* By the changes of what it reads, if that can be done. */
-static bool
-refresh_by_changes(StrataModel *model, IncrementalModel *m, const StrataRefresh *refresh, StrataRefreshResult *result)
+bool
+layers_refresh_by_changes(StrataModel *model, IncrementalModel *m, const StrataRefresh *refresh,
+						  StrataRefreshResult *result)
 {
 	const char *why = layers_incremental_lacks(m);
 
@@ -114,36 +114,29 @@ refresh_by_changes(StrataModel *model, IncrementalModel *m, const StrataRefresh 
 
 void
 layers_refresh_plain(StrataModel *model, const char *query, List *key, List *primary_key, const char *key_word,
-					 LayersBeforeWrite before_write, const StrataRefresh *refresh, StrataRefreshResult *result)
+					 const LayersHooks *hooks, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
 	IncrementalModel *m = NULL;
 	List *rowsets = NIL;
 
-	if (before_write != NULL)
-	{
-		IncrementalModel *none = palloc0(sizeof(IncrementalModel));
-
-		none->model = model;
-		none->refusal = "it is partitioned";
-		m = none;
-	}
-	else if (layers_same_names(layers_primary_key(model->relid), primary_key))
+	if (layers_same_names(layers_primary_key(model->relid), primary_key))
 	{
 		m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_LOOK);
-		m->before_write = before_write;
-		if (refresh_by_changes(model, m, refresh, result))
+		m->hooks = hooks;
+		if (layers_refresh_by_changes(model, m, refresh, result))
 			return;
 	}
-	if (before_write == NULL)
-		m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_MAKE);
+	if (hooks && hooks->complete)
+		hooks->complete(model, NULL, refresh, result);
+	m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_MAKE);
 	if (result->why == NULL)
 		result->why = pstrdup(m->refusal ? m->refusal : "asked for");
 	if (!m->refusal)
 		query = layers_incremental_build(m, refresh);
-	if (before_write)
+	if (hooks && hooks->before_write)
 	{
 		rowsets = list_make1(strata_base_run_rowset("strata_rows", query, NULL, refresh->snapshot, NIL));
-		before_write(model, linitial(rowsets), refresh);
+		m->tables = list_concat_unique_oid(m->tables, hooks->before_write(model, linitial(rowsets), refresh));
 		query = "SELECT * FROM strata_rows";
 	}
 	layers_refresh_query(model, query, rowsets, key, primary_key, key_word, refresh, result);

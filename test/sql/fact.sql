@@ -153,7 +153,7 @@ SELECT strata.define_fact('ft.part_fk', 'SELECT id, client, shipped FROM src.sal
 SELECT inserted FROM strata.refresh('ft.part_fk', as_of => '2024-04-01');
 INSERT INTO src.sale VALUES (12, 1, 'a', '2024-04-01', '2031-04-04', 12);
 SELECT inserted, updated, deleted FROM strata.refresh('ft.part_fk', as_of => '2024-04-01');
-SELECT count(*) > 0 AS triggers, count(*) FILTER (WHERE tgenabled <> 'D') AS enabled FROM pg_trigger t JOIN pg_inherits i ON i.inhrelid = t.tgrelid WHERE i.inhparent = 'ft.part_fk'::regclass;
+SELECT count(*) > 0 AS triggers, count(*) FILTER (WHERE tgenabled <> 'D') AS enabled FROM pg_trigger t JOIN pg_inherits i ON i.inhrelid = t.tgrelid WHERE i.inhparent = 'ft.part_fk'::regclass AND tgisinternal;
 SELECT count(*) FROM pg_constraint WHERE conrelid = 'ft.part_fk'::regclass AND contype = 'f';
 
 -- ---- wrong arguments ----
