@@ -203,7 +203,7 @@ layers_work_lost_members(Work *w)
 
 				appendStringInfo(&same, "%sd.%s %s %s", i > 0 ? " AND " : "", quote_identifier(name),
 								 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, name))),
-								 change_column(l->dimension, change, l->dimension, name));
+								 change_column(l->dimension, change, l->dimension, "c", name));
 			}
 			if (strata_base_run_query(
 					psprintf("SELECT FROM %s AS c WHERE c.strata_sign < 0 AND NOT EXISTS (SELECT FROM %s AS d WHERE %s)"

@@ -20,8 +20,8 @@
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 
-static char *
-set_name(Oid relid)
+char *
+layers_work_set_name(Oid relid)
 {
 	return psprintf("strata_change_%u", relid);
 }
@@ -46,8 +46,8 @@ layers_work_reads(Node *node, List *changed)
 	return expression_tree_walker(node, layers_work_reads, changed);
 }
 
-static void
-note_change(Work *w, Oid relid, StrataRowSet *set)
+void
+layers_work_note_change(Work *w, Oid relid, StrataRowSet *set)
 {
 	StrataChanged *c = palloc0(sizeof(StrataChanged));
 
@@ -148,11 +148,12 @@ read_input(const Work *w, const StrataInput *input, IncrementalPosition *p)
 	if (p->captured && p->captured->count == 0)
 		return NULL;
 	if (p->captured && strata_capture_is_much(p->captured) && only_added_up(w->m, input->relid))
-		set = strata_capture_rowset_raw(p->captured, set_name(input->relid), input->used, w->refresh->snapshot);
+		set = strata_capture_rowset_raw(p->captured, layers_work_set_name(input->relid), input->used,
+										w->refresh->snapshot);
 	else if (p->captured)
-		set = strata_capture_rowset(p->captured, set_name(input->relid), input->used, w->refresh->snapshot);
+		set = strata_capture_rowset(p->captured, layers_work_set_name(input->relid), input->used, w->refresh->snapshot);
 	else
-		set = layers_watermark_rowset(p, set_name(input->relid), input->used, w->refresh);
+		set = layers_watermark_rowset(p, layers_work_set_name(input->relid), input->used, w->refresh);
 	if (set->count > 0)
 		return set;
 	strata_rowset_free(set);
@@ -185,144 +186,11 @@ collect(Work *w)
 		StrataRowSet *set = read_input(w, input, lfirst(lc));
 
 		if (set)
-			note_change(w, input->relid, set);
+			layers_work_note_change(w, input->relid, set);
 	}
 	w->n_changed += count_changed(w);
 	w->result->counts.rows_in = w->n_changed;
 	return true;
-}
-
-/* ---- targets of parts ---- */
-
-StrataDeltaTarget
-layers_work_target(const Work *w, const StrataPart *part)
-{
-	StrataDeltaTarget t = {0};
-	ListCell *lc;
-
-	t.relid = part->last ? w->m->model->relid : list_nth_oid(w->m->hidden, part->number - 1);
-	t.label = part->last ? w->m->model->label : strata_base_label("strata_state", get_rel_name(t.relid));
-	t.columns = layers_names(layers_target_columns(t.relid));
-	t.no_swap = !part->last;
-	if (part->last)
-	{
-		t.key = w->m->key;
-		t.key_word = w->m->key_word;
-	}
-	foreach (lc, part->keys)
-		t.find = lappend(t.find, list_nth(t.columns, lfirst_int(lc) - 1));
-	t.find_unique = part->keys_unique && t.find != NIL;
-	return t;
-}
-
-static void
-add_counts(Work *w, const StrataPart *part, const StrataDeltaCounts *counts)
-{
-	if (!part->last)
-		return;
-	w->result->counts.inserted += counts->inserted;
-	w->result->counts.updated += counts->updated;
-	w->result->counts.deleted += counts->deleted;
-	w->result->counts.swapped |= counts->swapped;
-}
-
-List *
-layers_work_with(const List *sets, StrataRowSet *one)
-{
-	return lappend(list_copy(sets), one);
-}
-
-/* What reads it reads the hidden table too, and knows the columns by that one's names. */
-static void
-note_part_change(Work *w, const StrataDeltaTarget *t, StrataRowSet *change)
-{
-	ListCell *lc;
-
-	foreach (lc, t->columns)
-		namestrcpy(&TupleDescAttr(change->desc, foreach_current_index(lc))->attname, lfirst(lc));
-	note_change(w, t->relid, change);
-}
-
-/* rows: those that come to the target; NULL: none do */
-static void
-prepare_write(Work *w, StrataRowSet *rows)
-{
-	const LayersHooks *hooks = w->m->hooks;
-
-	if (hooks && hooks->before_write)
-		layers_tables_add(w->m->model, hooks->before_write(w->m->model, rows, w->refresh));
-	w->prepared = true;
-}
-
-static bool
-asks_for_written(const Work *w, const StrataPart *part)
-{
-	return part->last && w->m->hooks && w->m->hooks->complete;
-}
-
-static bool
-write_signed(Work *w, const StrataPart *part, const StrataDeltaTarget *t, StrataRowSet *change,
-			 StrataDeltaCounts *counts)
-{
-	const LayersHooks *hooks = w->m->hooks;
-
-	if (change->count == 0)
-		return true;
-	if (!part->last)
-		return strata_delta_apply_signed(t, change, w->refresh->snapshot, counts);
-	prepare_write(w, change);
-	if (hooks && hooks->write)
-		return hooks->write(w->m->model, change, w->refresh, counts);
-	return strata_delta_apply_signed(t, change, w->refresh->snapshot, counts);
-}
-
-/* The change of a part's rows as signed rows: written, and handed on. */
-static bool
-apply_signed(Work *w, const StrataPart *part, StrataRowSet *change)
-{
-	StrataDeltaTarget t = layers_work_target(w, part);
-	StrataDeltaCounts counts = {0};
-
-	if (!write_signed(w, part, &t, change, &counts))
-	{
-		*w->failure = psprintf("%s does not hold the rows that are to go", t.label);
-		return false;
-	}
-	add_counts(w, part, &counts);
-	if (change->count > 0 && !part->last)
-		note_part_change(w, &t, change);
-	else if (asks_for_written(w, part))
-		w->written = change;
-	else
-		strata_rowset_free(change);
-	return true;
-}
-
-/* The rows in scope become those of the query: written, and what changed handed on. */
-void
-layers_work_apply(Work *w, const StrataPart *part, const char *sql, List *rowsets, const char *scope)
-{
-	StrataDeltaTarget t = layers_work_target(w, part);
-	StrataDeltaCounts counts = {0};
-	StrataRowSet *rows = NULL;
-	StrataRowSet *change;
-
-	if (part->last && w->m->hooks && w->m->hooks->before_write)
-	{
-		rows = strata_base_run_rowset("strata_rows", sql, NULL, w->refresh->snapshot, rowsets);
-		prepare_write(w, rows);
-		sql = "SELECT * FROM strata_rows";
-		rowsets = lappend(list_copy(rowsets), rows);
-	}
-	change = strata_delta_apply_part(&t, sql, NULL, w->refresh->snapshot, rowsets, scope,
-									 part->last && !asks_for_written(w, part) ? NULL : set_name(t.relid), &counts);
-	if (rows)
-		strata_rowset_free(rows);
-	if (asks_for_written(w, part))
-		w->written = change;
-	else if (change && change->count > 0)
-		note_part_change(w, &t, change);
-	add_counts(w, part, &counts);
 }
 
 StrataRowSet *
@@ -396,7 +264,8 @@ run_signed(Work *w, const StrataPart *part)
 	sql = strata_incremental_deparse(query);
 	if (is_dearer(w, part, sql, w->rowsets, 1.5))
 		return refuse_cost(w);
-	return apply_signed(w, part, strata_base_run_signed(set_name(relid), sql, NULL, w->refresh->snapshot, w->rowsets));
+	return layers_work_apply_signed(
+		w, part, strata_base_run_signed(layers_work_set_name(relid), sql, NULL, w->refresh->snapshot, w->rowsets));
 }
 
 static bool
@@ -519,9 +388,9 @@ run_algebra(Work *w, const StrataPart *part)
 		return false;
 	}
 	sql = strata_algebra_output(algebra, "strata_merge");
-	groups = strata_base_run_signed(set_name(relid), sql, NULL, w->refresh->snapshot, list_make1(merged));
+	groups = strata_base_run_signed(layers_work_set_name(relid), sql, NULL, w->refresh->snapshot, list_make1(merged));
 	strata_rowset_free(merged);
-	return apply_signed(w, part, groups);
+	return layers_work_apply_signed(w, part, groups);
 }
 
 /* all_but_last: the last part's rows are not written, its changes are looked at by the caller */
@@ -632,7 +501,7 @@ refresh_body(void *arg)
 	} while (complete(w));
 	/* partitions are made ahead of the rows */
 	if (!w->prepared)
-		prepare_write(w, NULL);
+		layers_work_prepare_write(w, NULL);
 	return true;
 }
 

@@ -25,6 +25,14 @@ typedef struct Work
 
 /* A walker: whether the query reads one of the changed (StrataChanged *). */
 extern bool layers_work_reads(Node *node, List *changed);
+/* The name of the row set that holds the change of a table. */
+extern char *layers_work_set_name(Oid relid);
+extern void layers_work_note_change(Work *w, Oid relid, StrataRowSet *set);
+/* layers_incremental_write.c */
+/* rows: those that come to the target; NULL: none do */
+extern void layers_work_prepare_write(Work *w, StrataRowSet *rows);
+/* The change of a part's rows as signed rows: written, and handed on. False: a row that has to go is not there. */
+extern bool layers_work_apply_signed(Work *w, const StrataPart *part, StrataRowSet *change);
 extern StrataDeltaTarget layers_work_target(const Work *w, const StrataPart *part);
 extern List *layers_work_with(const List *sets, StrataRowSet *one);
 /* The rows in scope become those of the query: written, and what changed handed on. */
