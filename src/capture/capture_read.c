@@ -58,6 +58,8 @@ capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, Cap
 {
 	uint64 own_xid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
 	int64 count = 0;
+	/* what was seen by earlier refreshes stands first */
+	ScanDirection direction = most == 0 ? ForwardScanDirection : BackwardScanDirection;
 	ListCell *lc;
 
 	push_snapshot(snapshot);
@@ -67,7 +69,7 @@ capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, Cap
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
 		TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 
-		while ((most == 0 || count < most) && table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		while ((most == 0 || count < most) && table_scan_getnextslot(scan, direction, slot))
 		{
 			uint64 xid;
 			int64 step;
