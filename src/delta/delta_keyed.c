@@ -36,14 +36,15 @@ typedef struct Receiver
 static TupleDesc
 rowset_desc(Receiver *r, bool with_columns)
 {
+	const StrataDeltaTarget *t = r->work->target;
 	TupleDesc desc = CreateTemplateTupleDesc(2 + (with_columns ? r->ncolumns : 0));
 
-	TupleDescInitEntry(desc, 1, "strata_ctid", TIDOID, -1, 0);
-	TupleDescInitEntry(desc, 2, "strata_table", OIDOID, -1, 0);
+	TupleDescInitEntry(desc, 1, delta_beside(t, "strata_ctid"), TIDOID, -1, 0);
+	TupleDescInitEntry(desc, 2, delta_beside(t, "strata_table"), OIDOID, -1, 0);
 	for (int i = 0; with_columns && i < r->ncolumns; i++)
 	{
 		TupleDescCopyEntry(desc, 3 + i, r->desc, N_LEAD + i + 1);
-		namestrcpy(&TupleDescAttr(desc, 2 + i)->attname, list_nth(r->work->target->columns, i));
+		namestrcpy(&TupleDescAttr(desc, 2 + i)->attname, list_nth(t->columns, i));
 	}
 	return desc;
 }
@@ -134,6 +135,9 @@ static char *
 join_statement(const DeltaWork *work)
 {
 	const StrataDeltaTarget *t = work->target;
+	char *new = delta_beside(t, "strata_new");
+	char *ctid = delta_beside(t, "strata_ctid");
+	char *table = delta_beside(t, "strata_table");
 	StringInfoData on;
 	ListCell *lc;
 
@@ -143,13 +147,14 @@ join_statement(const DeltaWork *work)
 						 quote_identifier(lfirst(lc)),
 						 strata_base_equality(get_atttype(t->relid, get_attnum(t->relid, lfirst(lc)))),
 						 quote_identifier(lfirst(lc)));
-	return psprintf("SELECT n.strata_new, o.strata_ctid, o.strata_table, %s, %s\n"
-					"  FROM (SELECT true AS strata_new, q.* FROM (%s) AS q (%s)) AS n\n"
-					"  FULL JOIN (SELECT o.ctid AS strata_ctid, o.tableoid AS strata_table, %s FROM %s AS o%s%s) AS o\n"
+	return psprintf("SELECT n.%s, o.%s, o.%s, %s, %s\n"
+					"  FROM (SELECT true AS %s, q.* FROM (%s) AS q (%s)) AS n\n"
+					"  FULL JOIN (SELECT o.ctid AS %s, o.tableoid AS %s, %s FROM %s AS o%s%s) AS o\n"
 					"    ON %s",
-					delta_prefixed(t->columns, "n"), delta_prefixed(t->columns, "o"), work->query,
-					strata_base_join_quoted(t->columns, ", "), delta_prefixed(t->columns, "o"), t->label,
-					t->scope ? " WHERE " : "", t->scope ? t->scope : "", on.data);
+					new, ctid, table, delta_prefixed(t->columns, "n"), delta_prefixed(t->columns, "o"), new,
+					work->query, strata_base_join_quoted(t->columns, ", "), ctid, table,
+					delta_prefixed(t->columns, "o"), t->label, t->scope ? " WHERE " : "", t->scope ? t->scope : "",
+					on.data);
 }
 
 void

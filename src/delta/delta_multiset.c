@@ -15,6 +15,8 @@ delta_multiset(DeltaWork *work)
 {
 	const StrataDeltaTarget *t = work->target;
 	char *columns = strata_base_join_quoted(t->columns, ", ");
+	char *missing = delta_beside(t, "strata_missing");
+	char *nth = delta_beside(t, "strata_nth");
 	StrataRowSet *desired;
 	StrataRowSet *images;
 
@@ -54,11 +56,11 @@ delta_multiset(DeltaWork *work)
 		work->counts->inserted = strata_base_run(
 			psprintf("INSERT INTO %s (%s)\n"
 					 "SELECT %s FROM (\n"
-					 "  SELECT q.*, i.wanted - i.present AS missing, row_number() OVER (PARTITION BY i.image) AS nth\n"
+					 "  SELECT q.*, i.wanted - i.present AS %s, row_number() OVER (PARTITION BY i.image) AS %s\n"
 					 "    FROM delta_desired AS q JOIN delta_images AS i ON i.image = strata_state.row_image(q.*)\n"
 					 "   WHERE i.wanted > i.present) AS d\n"
-					 " WHERE d.nth <= d.missing",
-					 t->label, columns, columns),
+					 " WHERE d.%s <= d.%s",
+					 t->label, columns, columns, missing, nth, nth, missing),
 			NULL, work->snapshot, list_make2(desired, images));
 	}
 	strata_rowset_free(images);

@@ -37,8 +37,8 @@ delta_rowset_desc(const StrataDeltaTarget *t, TupleDesc query, int first, bool w
 	int n = with_columns ? list_length(t->columns) : 0;
 	TupleDesc desc = CreateTemplateTupleDesc(2 + n);
 
-	TupleDescInitEntry(desc, 1, "strata_ctid", TIDOID, -1, 0);
-	TupleDescInitEntry(desc, 2, "strata_table", OIDOID, -1, 0);
+	TupleDescInitEntry(desc, 1, delta_beside(t, "strata_ctid"), TIDOID, -1, 0);
+	TupleDescInitEntry(desc, 2, delta_beside(t, "strata_table"), OIDOID, -1, 0);
 	for (int i = 0; i < n; i++)
 	{
 		TupleDescCopyEntry(desc, 3 + i, query, first + i + 1);

@@ -110,6 +110,16 @@ delta_key_text(const DeltaWork *work, TupleDesc desc, int first, Datum *values, 
 }
 
 char *
+delta_beside(const StrataDeltaTarget *target, const char *name)
+{
+	char *own = pstrdup(name);
+
+	while (strata_base_list_has(target->columns, own))
+		own = psprintf("%s_", own);
+	return own;
+}
+
+char *
 delta_prefixed(const List *columns, const char *prefix)
 {
 	StringInfoData buf;
@@ -220,28 +230,37 @@ write_rows(DeltaWork *work, const char *sql, StrataRowSet *rows)
 	require_written(work->target, strata_base_run_by_address(sql, work->snapshot, list_make1(rows)), rows->count);
 }
 
+/* Addresses are of one table; of a partitioned one, of the partition that is named with them. */
+static char *
+same_address(const StrataDeltaTarget *t)
+{
+	char *same = psprintf("t.ctid = d.%s", delta_beside(t, "strata_ctid"));
+
+	if (get_rel_relkind(t->relid) != RELKIND_PARTITIONED_TABLE)
+		return same;
+	return psprintf("%s AND t.tableoid = d.%s", same, delta_beside(t, "strata_table"));
+}
+
 static void
 delete_rows(DeltaWork *work, StrataRowSet *rows)
 {
 	const StrataDeltaTarget *t = work->target;
-	bool partitioned = get_rel_relkind(t->relid) == RELKIND_PARTITIONED_TABLE;
 
-	write_rows(work,
-			   psprintf("DELETE FROM %s AS t USING %s AS d WHERE t.ctid = d.strata_ctid%s", t->label,
-						quote_identifier(rows->name), partitioned ? " AND t.tableoid = d.strata_table" : ""),
-			   rows);
+	write_rows(
+		work,
+		psprintf("DELETE FROM %s AS t USING %s AS d WHERE %s", t->label, quote_identifier(rows->name), same_address(t)),
+		rows);
 }
 
 static void
 update_rows(DeltaWork *work, StrataRowSet *rows)
 {
 	const StrataDeltaTarget *t = work->target;
-	bool partitioned = get_rel_relkind(t->relid) == RELKIND_PARTITIONED_TABLE;
 
 	write_rows(work,
-			   psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM %s AS d WHERE t.ctid = d.strata_ctid%s", t->label,
+			   psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM %s AS d WHERE %s", t->label,
 						strata_base_join_quoted(t->columns, ", "), delta_prefixed(t->columns, "d"),
-						quote_identifier(rows->name), partitioned ? " AND t.tableoid = d.strata_table" : ""),
+						quote_identifier(rows->name), same_address(t)),
 			   rows);
 }
 
