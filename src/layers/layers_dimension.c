@@ -546,7 +546,7 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 			(void) layers_incremental_build(e.m, refresh);
 		refresh_versions(e.s, refresh, result);
 		if (e.m->refusal)
-			layers_incremental_unbuilt(model);
+			layers_incremental_not_built(e.m, refresh);
 		else
 			layers_incremental_built(e.m, refresh);
 	}

@@ -456,7 +456,10 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 		layers_tables_watch(model);
 	}
 	else if (!is_subscribed(m))
+	{
 		m->refusal = "changes of what it reads are not captured";
+		m->waits = true;
+	}
 	return m;
 }
 

@@ -45,6 +45,7 @@ typedef struct IncrementalModel
 	List *sources;            /* IncrementalSource *: all that are declared so that this model's owner trusts it */
 	bool insists;             /* a source is declared to be captured, and cannot be */
 	const char *refusal;      /* why it is computed in full, in words; NULL: it is incremental */
+	bool waits;               /* it would be, but for capture that is not on yet */
 	char *signature;          /* of all that the stored state rests on */
 } IncrementalModel;
 
@@ -128,6 +129,7 @@ extern bool layers_incremental_extract(IncrementalModel *m, const StrataRefresh 
 extern void layers_incremental_advance(List *positions);
 /* The state tables and hidden parts from nothing; the caller then writes the target with the SQL given back. */
 extern char *layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh);
+extern void layers_incremental_not_built(const IncrementalModel *m, const StrataRefresh *refresh);
 extern void layers_incremental_built(IncrementalModel *m, const StrataRefresh *refresh);
 
 /* layers_watermark.c */

@@ -226,9 +226,12 @@ layers_work_has_nulls(StrataRowSet *keys, int n)
 #define WRITE_COST 0.06
 #define COMPARE_COST 0.03
 
-/* Whether the planner holds the statement dearer than computing the part in full; times: by how much it must be. */
+/*
+ * Whether the planner holds the statement dearer than computing in full: the part, or with all, it and what came before it, which would have to
+ * be made again. times: by how much it must be.
+ */
 static bool
-is_dearer(Work *w, const StrataPart *part, const char *sql, List *rowsets, double times)
+is_dearer(Work *w, const StrataPart *part, const char *sql, List *rowsets, bool all, double times)
 {
 	StrataEstimate change;
 	StrataEstimate full;
@@ -242,7 +245,7 @@ is_dearer(Work *w, const StrataPart *part, const char *sql, List *rowsets, doubl
 	full.cost += COMPARE_COST * full.rows;
 	w->change_cost += change.cost;
 	w->full_cost += full.cost;
-	return change.cost > full.cost * times * strata_layers_full_cost;
+	return change.cost > (all ? w->full_cost : full.cost) * times * strata_layers_full_cost;
 }
 
 static bool
@@ -262,7 +265,7 @@ run_signed(Work *w, const StrataPart *part)
 	if (query == NULL)
 		return true;
 	sql = strata_incremental_deparse(query);
-	if (is_dearer(w, part, sql, w->rowsets, 1.5))
+	if (is_dearer(w, part, sql, w->rowsets, true, 1.5))
 		return refuse_cost(w);
 	return layers_work_apply_signed(
 		w, part, strata_base_run_signed(layers_work_set_name(relid), sql, NULL, w->refresh->snapshot, w->rowsets));
@@ -283,7 +286,7 @@ run_keys(Work *w, const StrataPart *part)
 	{
 		nulls = layers_work_has_nulls(keys, list_length(part->keys));
 		sql = strata_incremental_restricted(part, "strata_keys", nulls);
-		if (is_dearer(w, part, sql, layers_work_with(w->rowsets, keys), 0.8))
+		if (is_dearer(w, part, sql, layers_work_with(w->rowsets, keys), false, 0.8))
 			layers_work_apply(w, part, strata_incremental_full(part), NIL, NULL);
 		else
 			layers_work_apply(w, part, sql, layers_work_with(w->rowsets, keys),
@@ -368,7 +371,7 @@ run_algebra(Work *w, const StrataPart *part)
 
 	if (sql == NULL)
 		return true;
-	if (is_dearer(w, part, sql, w->rowsets, 1.5))
+	if (is_dearer(w, part, sql, w->rowsets, true, 1.5))
 		return refuse_cost(w);
 	groups = layers_work_run(w, "strata_groups", sql);
 	if (groups->count == 0)
@@ -668,4 +671,18 @@ layers_incremental_built(IncrementalModel *m, const StrataRefresh *refresh)
 {
 	layers_incremental_advance(m->positions);
 	layers_incremental_set_built(m, refresh->snapshot);
+}
+
+void
+layers_incremental_not_built(const IncrementalModel *m, const StrataRefresh *refresh)
+{
+	ListCell *lc;
+
+	layers_incremental_unbuilt(m->model);
+	if (!m->waits)
+		return;
+	/* capture that came with a restore is wanted again: the end of the run puts it on */
+	foreach (lc, m->plan->inputs)
+		strata_capture_advance(strata_capture_changes(((StrataInput *) lfirst(lc))->relid,
+													  psprintf("m%d", m->model->id), refresh->snapshot, false));
 }

@@ -143,7 +143,7 @@ layers_refresh_plain(StrataModel *model, const char *query, List *key, List *pri
 	if (rowsets != NIL)
 		strata_rowset_free(linitial(rowsets));
 	if (m->refusal)
-		layers_incremental_unbuilt(model);
+		layers_incremental_not_built(m, refresh);
 	else
 		layers_incremental_built(m, refresh);
 }
