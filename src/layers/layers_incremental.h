@@ -24,6 +24,7 @@ typedef struct IncrementalSource
 	AttrNumber loaded_at; /* of a watermark */
 	Oid type;             /* of that column, no domain */
 	Interval *lookback;   /* NULL: none */
+	const char *ignored;  /* the role whose declaration does not hold for the model's owner: the mode is AUTO; else NULL */
 } IncrementalSource;
 
 /* How a model's rows follow from what it reads, with the tables that this takes. */
@@ -42,7 +43,7 @@ typedef struct IncrementalModel
 	List *tables;             /* Oid: tables beside the target, as they were found; NIL none */
 	List *lookups;            /* IncrementalLookup *: of a fact */
 	List *positions;          /* IncrementalPosition *: where a build began */
-	List *sources;            /* IncrementalSource *: all that are declared so that this model's owner trusts it */
+	List *sources;            /* IncrementalSource *: those whose declared mode is another than AUTO */
 	bool insists;             /* a source is declared to be captured, and cannot be */
 	const char *refusal;      /* why it is computed in full, in words; NULL: it is incremental */
 	bool waits;               /* it would be, but for capture that is not on yet */

@@ -44,14 +44,14 @@ layers_is_watermark_type(Oid type)
 /* ---- declarations ---- */
 
 /*
- * Who may read a relation may declare it. What somebody declares decides how exact the models of others are only if they trust him: he is
- * one of theirs, or the relation is his, or he is a superuser.
+ * Who may read a relation may declare it. What somebody declares decides how exact the models of others are only if they trust him: they
+ * are members of that role, or the relation is his, or he is a superuser. That a superuser may do what anybody may is no trust.
  */
 static bool
 is_trusted(Oid definer, Oid relid, Oid owner)
 {
 	return OidIsValid(definer) &&
-		   (superuser_arg(definer) || has_privs_of_role(owner, definer) || strata_is_table_owner(relid, definer));
+		   (superuser_arg(definer) || is_member_of_role_nosuper(owner, definer) || strata_is_table_owner(relid, definer));
 }
 
 List *
@@ -72,13 +72,15 @@ layers_declared_sources(const StrataModel *model)
 		Datum lookback = strata_rows_datum(rows, i, 4, &none);
 
 		s->relid = strata_rows_int(rows, i, 1);
-		s->mode = layers_source_mode(strata_rows_text(rows, i, 2));
 		s->loaded_at = loaded_at ? get_attnum(s->relid, loaded_at) : InvalidAttrNumber;
 		if (s->loaded_at > 0)
 			s->type = getBaseType(get_atttype(s->relid, s->loaded_at));
 		s->lookback = none ? NULL : DatumGetIntervalP(datumCopy(lookback, false, sizeof(Interval)));
 		if (is_trusted(get_role_oid(strata_rows_text(rows, i, 5), true), s->relid, model->owner))
-			sources = lappend(sources, s);
+			s->mode = layers_source_mode(strata_rows_text(rows, i, 2));
+		else
+			s->ignored = strata_rows_text(rows, i, 5);
+		sources = lappend(sources, s);
 	}
 	return sources;
 }
@@ -138,6 +140,9 @@ layers_source_refusal(const IncrementalModel *m, Oid relid)
 				   ? NULL
 				   : psprintf("its source %s has lost its loaded_at", label_of(relid));
 	why = strata_capture_unsupported(relid, m->model->owner);
+	if (why && s && s->ignored)
+		return psprintf("changes of %s are not captured: %s; and what role \"%s\" declared of it does not hold for role \"%s\"",
+						label_of(relid), why, s->ignored, GetUserNameFromId(m->model->owner, false));
 	return why ? psprintf("changes of %s are not captured: %s", label_of(relid), why) : NULL;
 }
 
