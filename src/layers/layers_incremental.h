@@ -24,7 +24,8 @@ typedef struct IncrementalSource
 	AttrNumber loaded_at; /* of a watermark */
 	Oid type;             /* of that column, no domain */
 	Interval *lookback;   /* NULL: none */
-	const char *ignored;  /* the role whose declaration does not hold for the model's owner: the mode is AUTO; else NULL */
+	const char
+		*ignored; /* the role whose declaration does not hold for the model's owner: the mode is AUTO; else NULL */
 } IncrementalSource;
 
 /* How a model's rows follow from what it reads, with the tables that this takes. */

@@ -50,8 +50,8 @@ layers_is_watermark_type(Oid type)
 static bool
 is_trusted(Oid definer, Oid relid, Oid owner)
 {
-	return OidIsValid(definer) &&
-		   (superuser_arg(definer) || is_member_of_role_nosuper(owner, definer) || strata_is_table_owner(relid, definer));
+	return OidIsValid(definer) && (superuser_arg(definer) || is_member_of_role_nosuper(owner, definer) ||
+								   strata_is_table_owner(relid, definer));
 }
 
 List *
@@ -141,8 +141,9 @@ layers_source_refusal(const IncrementalModel *m, Oid relid)
 				   : psprintf("its source %s has lost its loaded_at", label_of(relid));
 	why = strata_capture_unsupported(relid, m->model->owner);
 	if (why && s && s->ignored)
-		return psprintf("changes of %s are not captured: %s; and what role \"%s\" declared of it does not hold for role \"%s\"",
-						label_of(relid), why, s->ignored, GetUserNameFromId(m->model->owner, false));
+		return psprintf(
+			"changes of %s are not captured: %s; and what role \"%s\" declared of it does not hold for role \"%s\"",
+			label_of(relid), why, s->ignored, GetUserNameFromId(m->model->owner, false));
 	return why ? psprintf("changes of %s are not captured: %s", label_of(relid), why) : NULL;
 }
 
