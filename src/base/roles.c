@@ -58,6 +58,10 @@ strata_base_enter_owner(Oid role, const StrataSettings *settings, StrataIdentity
 	enter(role, SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION, saved);
 	/* off, it would raise an error instead of applying the policies */
 	strata_base_pin("row_security", "on");
+	/* what values look like as text, whichever client refreshes */
+	strata_base_pin("extra_float_digits", "1");
+	strata_base_pin("bytea_output", "hex");
+	strata_base_pin("xmlbinary", "base64");
 	if (settings && settings->time_zone)
 		strata_base_pin("TimeZone", settings->time_zone);
 	if (settings && settings->date_style)

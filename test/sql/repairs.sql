@@ -185,3 +185,16 @@ SELECT model, inserted, updated, deleted FROM strata.refresh('schema:rp');
 SELECT model, status FROM strata.verify('schema:rp');
 SELECT count(*) FROM (SELECT strata.drop_model(model) FROM strata.select_models('schema:rp')) AS d;
 DROP SCHEMA rp CASCADE;
+-- ---- values written as text are the same whichever client refreshes ----
+CREATE SCHEMA rp;
+CREATE TABLE rp.r (f double precision, b bytea); INSERT INTO rp.r VALUES (0.1::double precision + 0.2, '\xdead');
+SELECT strata.define_mart('rp.m', 'SELECT f::text AS f, b::text AS b, xmlelement(name x, b)::text AS x, count(*) AS n FROM rp.r GROUP BY 1, 2, 3', refresh => 'incremental');
+SELECT inserted FROM strata.refresh('rp.m');
+SET extra_float_digits = -3; SET bytea_output = escape; SET xmlbinary = hex;
+INSERT INTO rp.r SELECT * FROM rp.r;
+SELECT inserted, updated FROM strata.refresh('rp.m');
+RESET extra_float_digits; RESET bytea_output; RESET xmlbinary;
+TABLE rp.m;
+SELECT status FROM strata.verify('rp.m');
+SELECT strata.drop_model('rp.m');
+DROP SCHEMA rp CASCADE;
