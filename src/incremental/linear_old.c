@@ -3,7 +3,7 @@
  *
  * The rows of a relation before: those now, less the rows that came (by image, as often as they came), and the rows that went. Only
  * the columns in use count: the others are not in the row set. Conditions on the relation are copied into both parts,
- * so that an index serves the first.
+ * so that an index serves the first; those from further out the planner takes there.
  */
 #include "postgres.h"
 
@@ -19,6 +19,7 @@
 #include "rewrite/rewriteManip.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/typcache.h"
 
 typedef struct Before
 {
@@ -209,6 +210,11 @@ remaining(Before *before, RangeTblEntry *relation, RangeTblEntry *rowset, const 
 	window->winref = 1;
 	window->frameOptions = FRAMEOPTION_DEFAULTS;
 	window->partitionClause = strata_linear_group(targets, count + 1, count + 1);
+	/* equal images have equal values: naming these, too, lets conditions from above pass the window, to an index */
+	for (int i = 1; i <= count; i++)
+		if (bms_is_member(i, used) &&
+			OidIsValid(lookup_type_cache(list_nth_oid(rowset->coltypes, i - 1), TYPECACHE_LT_OPR)->lt_opr))
+			window->partitionClause = list_concat(window->partitionClause, strata_linear_group(targets, i, i));
 	number->winfnoid = F_ROW_NUMBER;
 	number->wintype = INT8OID;
 	number->winref = 1;
