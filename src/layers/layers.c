@@ -66,6 +66,12 @@ strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRe
 	result->row_count = -1;
 	strata_registry_require_target(model);
 	LockRelationOid(model->relid, RowExclusiveLock);
+	/* to run it again would not help */
+	if (get_rel_name(model->relid) != NULL &&
+		!OidIsValid(get_relname_relid(psprintf("m%d_query", model->id), get_namespace_oid("strata_state", false))))
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("model %s is broken", model->label),
+						errdetail("Its query is no more, with what it read."),
+						errhint("Define it again, or drop it: SELECT strata.drop_model('%s');", model->label)));
 	/* statements name the target: until the lock was ours, the name could go to another relation */
 	if (!strata_registry_stands(model))
 		ereport(ERROR,
