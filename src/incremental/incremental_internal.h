@@ -12,7 +12,9 @@
  * One query tree without views, CTEs, aliases of joins, and sorting that decides nothing. Scribbles on its argument.
  * Returns why that cannot be done, in words, or NULL.
  */
-extern char *incremental_normalise(Query *query, List *opaque);
+extern char *incremental_normalise(Query *query, List *opaque, bool *names);
+/* rows.c: to_jsonb(row) of this level as the object of its columns. True: names of a relation's columns stand in the result now. */
+extern bool incremental_write_out_rows(Query *query);
 /* Reads nothing of the levels around it. */
 extern bool incremental_is_closed(Query *query);
 /* The range table indexes of this level that FROM or the set operations name. */

@@ -30,6 +30,7 @@ typedef struct Normalise
 	Node *ordered; /* a query whose order is that of an array */
 	char *refusal;
 	List *opaque; /* Oid: views that stay */
+	bool names;   /* of columns are values of the result */
 } Normalise;
 
 static void normalise(Normalise *n, Query *query);
@@ -506,6 +507,7 @@ normalise(Normalise *n, Query *query)
 	forget_others(query);
 	flatten_joins(query);
 	inline_ctes(n, query);
+	n->names |= incremental_write_out_rows(query);
 	query->limitCount = eval_const_expressions(NULL, query->limitCount);
 	query->limitOffset = eval_const_expressions(NULL, query->limitOffset);
 	if (is_null_constant(query->limitCount))
@@ -537,10 +539,11 @@ normalise(Normalise *n, Query *query)
 }
 
 char *
-incremental_normalise(Query *query, List *opaque)
+incremental_normalise(Query *query, List *opaque, bool *names)
 {
 	Normalise n = {0, NULL, NULL, opaque};
 
 	normalise(&n, query);
+	*names = n.names;
 	return n.refusal;
 }

@@ -182,7 +182,7 @@ strata_incremental_plan(Query *query, List *target_key, List *opaque)
 	StrataIncremental *plan = palloc0(sizeof(StrataIncremental));
 	Query *copy = copyObject(query);
 	StrataPart *last;
-	char *refusal = incremental_normalise(copy, opaque);
+	char *refusal = incremental_normalise(copy, opaque, &plan->names);
 
 	if (refusal == NULL)
 		refusal = strata_fence_nondeterminism(copy, &plan->functions);

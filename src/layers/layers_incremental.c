@@ -575,7 +575,7 @@ layers_incremental_set_built(const IncrementalModel *m, Snapshot snapshot)
 	StringInfoData inputs;
 	StringInfoData views;
 	List *ids = NIL;
-	bool quick = is_quick(m->model, &ids) && m->plan->functions == NIL;
+	bool quick = is_quick(m->model, &ids) && m->plan->functions == NIL && !m->plan->names;
 	ListCell *lc;
 
 	/* what a watermark tells has to be looked for */

@@ -102,6 +102,7 @@ extern List *layers_tables_known(const StrataModel *model, Snapshot snapshot);
 extern bool layers_tables_are(const StrataModel *model, const char *known);
 extern void layers_tables_watch(const StrataModel *model);
 extern void layers_tables_add(const StrataModel *model, const List *made);
+extern void layers_tables_analyze(const StrataModel *model, const StrataDeltaCounts *counts);
 extern char *layers_tables_text(const StrataModel *model, const List *tables);
 
 /*

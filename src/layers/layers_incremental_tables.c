@@ -10,8 +10,10 @@
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "guard/guard.h"
 #include "layers/layers_incremental.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -121,4 +123,26 @@ layers_tables_add(const StrataModel *model, const List *made)
 	strata_base_keeper_execute("UPDATE strata_state.incremental SET tables = (SELECT array_agg(t ORDER BY t) FROM"
 							   " (SELECT unnest(tables) UNION SELECT unnest($2::oid[])) AS a (t)) WHERE model_id = $1",
 							   &args);
+}
+
+/* Fewer rows than these no plan depends on. */
+#define FEW_ROWS 1000
+
+/*
+ * Of the rows of all partitions together nothing but ANALYZE of the table tells, and autovacuum does none: without it a few rows joined to them by
+ * the grain are taken for a great many, and all of them are read. Not where somebody else is at it.
+ */
+void
+layers_tables_analyze(const StrataModel *model, const StrataDeltaCounts *counts)
+{
+	int64 written = counts->inserted + counts->updated + counts->deleted;
+	ListCell *lc;
+
+	if (get_rel_relkind(model->relid) != RELKIND_PARTITIONED_TABLE || written < FEW_ROWS ||
+		written < counts->rows_in / 10)
+		return;
+	foreach (lc, find_all_inheritors(model->relid, NoLock, NULL))
+		if (!ConditionalLockRelationOid(lfirst_oid(lc), ShareUpdateExclusiveLock))
+			return;
+	strata_base_execute(psprintf("ANALYZE %s", model->label), NULL);
 }

@@ -142,6 +142,7 @@ layers_refresh_plain(StrataModel *model, const char *query, List *key, List *pri
 	layers_refresh_query(model, query, rowsets, key, primary_key, key_word, refresh, result);
 	if (rowsets != NIL)
 		strata_rowset_free(linitial(rowsets));
+	layers_tables_analyze(model, &result->counts);
 	if (m->refusal)
 		layers_incremental_not_built(m, refresh);
 	else

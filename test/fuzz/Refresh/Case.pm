@@ -135,6 +135,7 @@ sub make_twins
 		my %tag = map { $_->[0] => $_->[1] } @{ $q->{cols} };
 		push @dimensions, { name => $name, number => $n, key => $q->{key}[0], tag => $tag{ $q->{key}[0] } } if @{ $q->{key} } == 1;
 	}
+	push @steps, make_staging($rels) if chance(50);
 	return @steps unless @dimensions && chance(75);
 	my ($q, @on);
 	for (1 .. 30)
@@ -164,6 +165,22 @@ sub make_twins
 			sql => "SELECT strata.define_fact('fz.f1$full', \$q\$$q->{sql}\$q\$, grain => '{" . join(',', @{ $q->{key} }) . "}', dimensions => '{$dimensions}'$partition" . ($full ? ", refresh => 'full'" : '') . ')' };
 	}
 	return @steps;
+}
+
+# Staging with rules: what it holds and what it refused are twins, too.
+sub make_staging
+{
+	my ($rels) = @_;
+	my $q = query($rels, chance(30) ? 2 : 1);
+	my $n = 0;
+	my @rules = map { my ($name, $tag) = @$_; my $rule = $tag =~ /^(small|int|big|num)$/ && chance(60) ? "$name < 3" : $tag eq 'text' && chance(60) ? "length($name) < 3" : "$name IS NOT NULL"; '"rule ' . ++$n . "\": \"$rule\"" } (shuffled(@{ $q->{cols} }))[ 0 .. (@{ $q->{cols} } > 1 ? rnd(2) : 0) ];
+	my $key = $q->{key} && chance(50) ? ", key => '{" . join(',', @{ $q->{key} }) . "}'" : '';
+	return map {
+		my ($name, $full) = ("fz.s1$_", $_);
+		{ t => 'model', name => $name, full => $full, twin => $full ? undef : 'fz.s1f', cols => $q->{cols},
+			show => "SELECT t::text FROM $name AS t UNION ALL SELECT reason || ' ' || source_row FROM ${name}__rejected",
+			sql => "SELECT strata.define_staging('$name', \$q\$$q->{sql}\$q\$, materialized => 'table', rules => '{" . join(', ', @rules) . "}'$key" . ($full ? ", refresh => 'full'" : '') . ')' }
+	} '', 'f';
 }
 
 # ---- running ----
