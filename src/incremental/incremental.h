@@ -50,7 +50,7 @@ typedef struct StrataIncremental
 	List *
 		functions; /* Oid: immutable functions of users that it calls: with another body the plan means something else */
 	List *tree;    /* char *: the query as a tree, a line each, with rule and reason */
-	bool names;      /* of columns of its inputs are values of the result */
+	bool names;    /* of columns of its inputs are values of the result */
 	bool whole;    /* the last part reads relations and is computed in full: nothing is gained */
 	char *why_whole; /* then, in words */
 } StrataIncremental;

@@ -92,8 +92,8 @@ columns_of(WriteOut *w, Index varno)
 			TargetEntry *te = lfirst(lc);
 
 			if (!te->resjunk && te->resno <= list_length(rte->eref->colnames))
-				args = pair(args, strVal(list_nth(rte->eref->colnames, te->resno - 1)),
-							makeVarFromTargetEntry(varno, te));
+				args =
+					pair(args, strVal(list_nth(rte->eref->colnames, te->resno - 1)), makeVarFromTargetEntry(varno, te));
 		}
 	return args;
 }
@@ -114,7 +114,8 @@ as_object(const List *args)
 		one = (Node *) makeFuncExpr(F_JSONB_BUILD_OBJECT_ANY, JSONBOID, some, InvalidOid, InvalidOid,
 									COERCE_EXPLICIT_CALL);
 		if (object)
-			one = (Node *) make_opclause(concat, JSONBOID, false, (Expr *) object, (Expr *) one, InvalidOid, InvalidOid);
+			one =
+				(Node *) make_opclause(concat, JSONBOID, false, (Expr *) object, (Expr *) one, InvalidOid, InvalidOid);
 		object = one;
 	}
 	return object;

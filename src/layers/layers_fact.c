@@ -633,7 +633,8 @@ layers_fact_lookups(StrataModel *model)
 		l->column = k->column;
 		l->dimension_columns = k->dimension_columns;
 		l->fact_columns = k->fact_columns;
-		l->as_of = k->early_first ? NULL : k->as_of;
+		l->as_of = k->as_of;
+		l->early_first = k->early_first;
 		found = lappend(found, l);
 	}
 	return found;

@@ -316,7 +316,10 @@ indexed_lookups(const IncrementalModel *m, bool make)
 		{
 			if (!make)
 				continue;
-			strata_base_execute(psprintf("CREATE INDEX ON %s (%s)", model->label, quote_identifier(l->column)), NULL);
+			/* of the facts of a version that ended, those after it */
+			strata_base_execute(psprintf("CREATE INDEX ON %s (%s%s%s)", model->label, quote_identifier(l->column),
+										 l->as_of ? ", " : "", l->as_of ? quote_identifier(l->as_of) : ""),
+								NULL);
 		}
 		found = lappend(found, l);
 	}

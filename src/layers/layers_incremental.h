@@ -73,7 +73,8 @@ typedef struct IncrementalLookup
 	char *column;            /* and in the fact */
 	List *dimension_columns; /* names: the natural key */
 	List *fact_columns;      /* names, beside them */
-	char *as_of;             /* the fact's moment, when nothing but it chooses among the versions of a key; else NULL */
+	char *as_of;             /* the fact's moment; NULL: it points at the current version */
+	bool early_first;        /* the first version covers what was before it */
 	bool infer;              /* its members that are lacking are made */
 } IncrementalLookup;
 

@@ -64,43 +64,73 @@ same_key(const IncrementalLookup *l, const StrataChanged *changed, const StrataR
 	return same.data;
 }
 
-/*
- * Of the facts that point at a version changed, those whose moment is still within it keep it: most changes end a version, and what was
- * before that end is untouched.
- */
+/* Where the version begins for the fact: the first one covers all that was before it, where the fact says so. NULL: it cannot be told here. */
 static char *
-still_within(const IncrementalLookup *l, const StrataChanged *changed, const StrataRowSet *change)
+begins(const IncrementalLookup *l, const StrataChanged *changed, const StrataRowSet *change)
 {
-	char *as_of;
-	char *to;
+	int at;
 
-	if (l->as_of == NULL || changed->relid != l->dimension)
-		return "";
-	as_of = psprintf("o.%s", quote_identifier(l->as_of));
-	to = change_column(changed->relid, change, l->dimension, "n", "valid_to");
-	return psprintf("\n WHERE NOT EXISTS (SELECT 1 FROM %s AS n WHERE n.strata_sign > 0 AND %s = c.strata_key%s\n"
-					"                        AND %s >= %s AND (%s IS NULL OR %s < %s))",
-					change->name, change_column(changed->relid, change, l->dimension, "n", l->surrogate),
-					same_key(l, changed, change, "n"), as_of,
-					change_column(changed->relid, change, l->dimension, "n", "valid_from"), to, as_of, to);
+	if (l->as_of == NULL || (changed->relid == l->dimension) == l->early_first)
+		return NULL;
+	if (!l->early_first)
+		return change_column(changed->relid, change, l->dimension, "n", "valid_from");
+	/* after the columns of the dimension, in the part that is of this look-up and not of another */
+	at = list_length(layers_target_columns(l->dimension));
+	if (change->desc->natts != at + 2 ||
+		TupleDescAttr(change->desc, at)->atttypid != get_atttype(l->dimension, get_attnum(l->dimension, "valid_from")))
+		return NULL;
+	return psprintf("n.%s", quote_identifier(NameStr(TupleDescAttr(change->desc, at)->attname)));
 }
 
-/* The grains of the facts that a change of their dimension concerns, looked up in the fact itself. */
+/*
+ * The grains of the facts that a change of their dimension concerns, looked up in the fact itself: those that point at a version that is no
+ * more, or no more covers their moment, and those that point at none and have the key of a new one.
+ */
 static void
 grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change,
 				 StringInfo sql)
 {
 	char *grain = layers_list(w->m->key, "o", ", ");
 	char *surrogate = change_column(changed->relid, change, l->dimension, "c", l->surrogate);
+	char *from = begins(l, changed, change);
+	const char *key = quote_identifier(l->column);
+	const char *fact = w->m->model->label;
+	char *stays = psprintf("n.strata_sign > 0 AND %s = o.%s%s",
+						   change_column(changed->relid, change, l->dimension, "n", l->surrogate), key,
+						   same_key(l, changed, change, "n"));
+	ListCell *lc;
 
 	appendStringInfo(
-		sql,
-		"%sSELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0) AS c\n"
-		"  JOIN %s AS o ON o.%s = c.strata_key%s\n"
-		"UNION ALL\nSELECT %s\n  FROM %s AS c\n  JOIN %s AS o ON o.%s = 0%s WHERE c.strata_sign > 0",
-		sql->len > 0 ? "\nUNION ALL\n" : "", grain, surrogate, change->name, w->m->model->label,
-		quote_identifier(l->column), still_within(l, changed, change), grain, change->name, w->m->model->label,
-		quote_identifier(l->column), same_key(l, changed, change, "c"));
+		sql, "%sSELECT %s\n  FROM %s AS c\n  JOIN %s AS o ON o.%s = 0%s WHERE c.strata_sign > 0\nUNION ALL\n",
+		sql->len > 0 ? "\nUNION ALL\n" : "", grain, change->name, fact, key, same_key(l, changed, change, "c"));
+	if (from == NULL)
+		appendStringInfo(
+			sql,
+			"SELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0) AS c\n"
+			"  JOIN %s AS o ON o.%s = c.strata_key",
+			grain, surrogate, change->name, fact, key);
+	else
+	{
+		StringInfoData same;
+		char *as_of = psprintf("o.%s", quote_identifier(l->as_of));
+		char *to = change_column(changed->relid, change, l->dimension, "n", "valid_to");
+		char *new_surrogate = change_column(changed->relid, change, l->dimension, "n", l->surrogate);
+
+		initStringInfo(&same);
+		foreach (lc, l->dimension_columns)
+			appendStringInfo(&same, " AND %s %s %s",
+							 change_column(changed->relid, change, l->dimension, "n", lfirst(lc)),
+							 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, lfirst(lc)))),
+							 change_column(changed->relid, change, l->dimension, "c", lfirst(lc)));
+		appendStringInfo(
+			sql,
+			"SELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0 AND NOT EXISTS (SELECT 1"
+			" FROM %s AS n WHERE n.strata_sign > 0 AND %s = %s%s)) AS c\n  JOIN %s AS o ON o.%s = c.strata_key\n"
+			"UNION ALL\nSELECT %s\n  FROM %s AS n\n  JOIN %s AS o ON %s AND %s >= %s\n"
+			"UNION ALL\nSELECT %s\n  FROM %s AS n\n  JOIN %s AS o ON %s AND %s < %s",
+			grain, surrogate, change->name, change->name, new_surrogate, surrogate, same.data, fact, key, grain,
+			change->name, fact, stays, as_of, to, grain, change->name, fact, stays, as_of, from);
+	}
 }
 
 /* SQL of the grains to be computed again; NULL: no dimension has changed, and the change of the source is all there is. */
