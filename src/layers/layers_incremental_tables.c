@@ -130,7 +130,8 @@ layers_tables_add(const StrataModel *model, const List *made)
 
 /*
  * Of the rows of all partitions together nothing but ANALYZE of the table tells, and autovacuum does none: without it a few rows joined to them by
- * the grain are taken for a great many, and all of them are read. Not where somebody else is at it.
+ * the grain are taken for a great many, and all of them are read. A fact that is no such table has to wait for autovacuum otherwise. Not
+ * where somebody else is at it.
  */
 void
 layers_tables_analyze(const StrataModel *model, const StrataDeltaCounts *counts)
@@ -138,8 +139,7 @@ layers_tables_analyze(const StrataModel *model, const StrataDeltaCounts *counts)
 	int64 written = counts->inserted + counts->updated + counts->deleted;
 	ListCell *lc;
 
-	if (get_rel_relkind(model->relid) != RELKIND_PARTITIONED_TABLE || written < FEW_ROWS ||
-		written < counts->rows_in / 10)
+	if (model->layer != STRATA_FACT || written < FEW_ROWS || written < counts->rows_in / 10)
 		return;
 	foreach (lc, find_all_inheritors(model->relid, NoLock, NULL))
 		if (!ConditionalLockRelationOid(lfirst_oid(lc), ShareUpdateExclusiveLock))
