@@ -168,13 +168,12 @@ supported_root(Oid relid)
 }
 
 void
-strata_capture_subscribe(Oid relid, const char *consumer)
+strata_capture_request(Oid relid, const char *consumer)
 {
 	Oid root = supported_root(relid);
 	StrataArgs args = {0};
 
 	want(root, consumer == NULL);
-	(void) capture_install(root, capture_lock_timeout);
 	if (consumer == NULL)
 		return;
 	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(relid), false);
@@ -185,6 +184,13 @@ strata_capture_subscribe(Oid relid, const char *consumer)
 							   " ON CONFLICT (relation, consumer) DO UPDATE SET relid = excluded.relid, position = NULL"
 							   " WHERE c.relid <> excluded.relid",
 							   &args);
+}
+
+void
+strata_capture_subscribe(Oid relid, const char *consumer)
+{
+	strata_capture_request(relid, consumer);
+	(void) capture_install(supported_root(relid), capture_lock_timeout);
 }
 
 /* With nobody left it goes, now or when its writers let it. */

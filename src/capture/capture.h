@@ -33,6 +33,8 @@ extern bool strata_capture_installed(Oid relid);
  * it first advances.
  */
 extern void strata_capture_subscribe(Oid relid, const char *consumer);
+/* The same, but no lock is asked for now: the next _prune puts it on. */
+extern void strata_capture_request(Oid relid, const char *consumer);
 /* The consumer no longer follows it (InvalidOid: anything). With the last consumer capture goes. */
 extern void strata_capture_forget(Oid relid, const char *consumer);
 

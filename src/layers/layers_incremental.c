@@ -230,19 +230,29 @@ subscribe(const IncrementalModel *m)
 			strata_capture_subscribe(((StrataInput *) lfirst(lc))->relid, consumer(m->model));
 }
 
-static bool
-is_subscribed(const IncrementalModel *m)
+/*
+ * What is not captured, though it could be: it could not when the model was defined, or was restored from a dump. A refresh asks for it; its
+ * end puts it on.
+ */
+static const char *
+unsubscribed(const IncrementalModel *m, bool request)
 {
+	const char *why = NULL;
 	ListCell *lc;
 
 	foreach (lc, m->plan->inputs)
 	{
 		Oid relid = ((StrataInput *) lfirst(lc))->relid;
 
-		if (!layers_has_watermark(m, relid) && !strata_capture_installed(relid))
-			return false;
+		if (layers_has_watermark(m, relid) || strata_capture_installed(relid))
+			continue;
+		if (why == NULL)
+			why = psprintf("changes of %s are not captured yet",
+						   strata_base_label(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid)));
+		if (request)
+			strata_capture_request(relid, consumer(m->model));
 	}
-	return true;
+	return why;
 }
 
 static List *
@@ -417,6 +427,7 @@ IncrementalModel *
 layers_incremental_open(StrataModel *model, const char *query, List *key, const char *key_word, IncrementalOpen how)
 {
 	IncrementalModel *m = palloc0(sizeof(IncrementalModel));
+	const char *missing = NULL;
 	ListCell *lc;
 
 	m->model = model;
@@ -443,25 +454,24 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 		m->refusal = "its query cannot be computed for some keys alone";
 	if (m->refusal)
 		return m;
-	m->refusal = "its hidden tables are not there";
+	if (how != INCREMENTAL_SUBSCRIBE)
+		missing = unsubscribed(m, how == INCREMENTAL_MAKE);
+	m->refusal = missing ? missing : "its hidden tables are not there";
 	if (!find_parts(m, how != INCREMENTAL_LOOK))
 		return m;
 	strata_incremental_bind(m->plan, m->hidden);
 	if (!find_states(m, how != INCREMENTAL_LOOK))
 		return m;
-	m->refusal = NULL;
+	m->refusal = missing;
+	m->waits = missing != NULL;
 	m->lookups = indexed_lookups(m, how != INCREMENTAL_LOOK);
 	m->signature = signature(m);
 	if (how == INCREMENTAL_SUBSCRIBE)
-	{
 		subscribe(m);
+	if (how == INCREMENTAL_SUBSCRIBE || (missing && how == INCREMENTAL_MAKE))
+	{
 		strata_guard_watch(model->relid, model->id);
 		layers_tables_watch(model);
-	}
-	else if (!is_subscribed(m))
-	{
-		m->refusal = "changes of what it reads are not captured";
-		m->waits = true;
 	}
 	return m;
 }
