@@ -115,22 +115,49 @@ same_columns(Oid relid, const List *wanted)
 	return true;
 }
 
-/* The columns that a btree can hold: an index finds rows by as many of the key's columns as it can. */
+/* Whether all values fit into an index row: those of an index that nobody asked for must not be refused. */
+static bool
+is_short(const TargetColumn *c)
+{
+	Oid base = getBaseType(c->type_oid);
+
+	return get_typlen(base) > 0 || (base == NUMERICOID && c->typmod >= 0) ||
+		   ((base == VARCHAROID || base == BPCHAROID) && c->typmod >= 0 && c->typmod <= 500);
+}
+
+/*
+ * "(a, b)": what finds rows by as many of the key's columns as it may; of one long column " USING hash (a)". Only a key of several long
+ * columns and nothing else has them all in a btree, which refuses values of more than a third of a page.
+ */
 static char *
 indexed(const List *columns, const List *positions)
 {
 	List *names = NIL;
+	List *long_names = NIL;
 	ListCell *lc;
 
 	foreach (lc, positions)
 	{
 		TargetColumn *c = list_nth(columns, lfirst_int(lc) - 1);
 
-		if (list_length(names) < INDEX_MAX_KEYS &&
-			OidIsValid(lookup_type_cache(c->type_oid, TYPECACHE_BTREE_OPFAMILY)->btree_opf))
+		if (!OidIsValid(lookup_type_cache(c->type_oid, TYPECACHE_BTREE_OPFAMILY)->btree_opf))
+			continue;
+		if (is_short(c) && list_length(names) < INDEX_MAX_KEYS)
 			names = lappend(names, c->name);
+		else if (list_length(long_names) < INDEX_MAX_KEYS)
+			long_names = lappend(long_names, c);
 	}
-	return names == NIL ? NULL : strata_base_join_quoted(names, ", ");
+	if (names == NIL && list_length(long_names) == 1)
+	{
+		TargetColumn *c = linitial(long_names);
+
+		if (OidIsValid(lookup_type_cache(c->type_oid, TYPECACHE_HASH_OPFAMILY)->hash_opf))
+			return psprintf("USING hash (%s)", quote_identifier(c->name));
+	}
+	if (names == NIL)
+		foreach (lc, long_names)
+			names = lappend(names, ((TargetColumn *) lfirst(lc))->name);
+	return names == NIL ? NULL : psprintf("(%s)", strata_base_join_quoted(names, ", "));
 }
 
 static Oid
@@ -152,7 +179,7 @@ make_table(const StrataModel *model, const char *suffix, const List *columns, co
 	layers_keeper_ddl(
 		psprintf("CREATE TABLE %s (%s)%s", label, strata_base_join(ddl, ", "), busy ? " WITH (fillfactor = 70)" : ""));
 	if (index)
-		layers_keeper_ddl(psprintf("CREATE INDEX ON %s (%s)", label, index));
+		layers_keeper_ddl(psprintf("CREATE INDEX ON %s %s", label, index));
 	layers_keeper_ddl(
 		psprintf("ALTER TABLE %s OWNER TO %s", label, quote_identifier(GetUserNameFromId(model->owner, false))));
 	return hidden_oid(model, suffix);
@@ -290,12 +317,12 @@ index_target(const IncrementalModel *m, const StrataPart *last)
 
 		strata_args_int8(&args, there);
 		definition = strata_rows_text(strata_base_query("SELECT pg_get_indexdef($1::oid)", &args), 0, 1);
-		if (columns && strstr(definition, psprintf("(%s)", columns)))
+		if (columns && strstr(definition, columns))
 			return;
 		strata_base_execute(psprintf("DROP INDEX %s", strata_base_label(model->schema, name)), NULL);
 	}
 	if (columns)
-		strata_base_execute(psprintf("CREATE INDEX %s ON %s (%s)", name, model->label, columns), NULL);
+		strata_base_execute(psprintf("CREATE INDEX %s ON %s %s", name, model->label, columns), NULL);
 }
 
 /*
@@ -373,7 +400,21 @@ find_states(IncrementalModel *m, bool make)
 		/* of a dimension's extract only the keys that changed are looked at: no state tells more */
 		StrataAlgebra *algebra =
 			part->rule == STRATA_RULE_ALGEBRA && !(part->last && m->extract) ? strata_incremental_algebra(part) : NULL;
-		Oid state = algebra ? hidden_oid(m->model, suffix) : InvalidOid;
+		Oid state;
+
+		/* the old and the new state stand side by side in one row */
+		if (algebra && 2 * list_length(algebra->columns) + 2 > MaxTupleAttributeNumber - 100)
+		{
+			if (!part->also_keys)
+			{
+				m->refusal = "it has more aggregates than a row of their state can hold";
+				return false;
+			}
+			part->rule = STRATA_RULE_KEYS;
+			part->reason = "the state of so many aggregates does not fit a row: affected keys";
+			algebra = NULL;
+		}
+		state = algebra ? hidden_oid(m->model, suffix) : InvalidOid;
 
 		if (algebra && make)
 			state = make_table(m->model, suffix, state_columns(algebra), first_positions(algebra->nkeys), true);
