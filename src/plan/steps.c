@@ -159,7 +159,7 @@ refresh_reason(const Inputs *in)
 		why = lappend(why, "depends on the time of the run");
 	if (why == NIL)
 		why = lappend(why, "no change is known in what it reads");
-	return psprintf("computed in full, differences applied (%s)", strata_base_join(why, "; "));
+	return psprintf("changes applied (%s)", strata_base_join(why, "; "));
 }
 
 static void
