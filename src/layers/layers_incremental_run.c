@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_aggregate.h"
 #include "executor/tuptable.h"
@@ -17,6 +18,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 
@@ -248,6 +250,24 @@ is_dearer(Work *w, const StrataPart *part, const char *sql, List *rowsets, bool 
 	return change.cost > (all ? w->full_cost : full.cost) * times * strata_layers_full_cost;
 }
 
+/* Whether so many keys are most of those there are: few changed rows may touch nearly every group, and reading all rows once is then cheaper. */
+static bool
+are_most(const Work *w, const StrataPart *part, uint64 keys)
+{
+	double groups = part->last ? w->m->model->row_count : -1;
+
+	if (!part->keys_unique || strata_layers_full_cost <= 0)
+		return false;
+	if (groups < 0)
+	{
+		Relation rel = table_open(layers_work_target(w, part).relid, NoLock);
+
+		groups = rel->rd_rel->reltuples;
+		table_close(rel, NoLock);
+	}
+	return groups > 0 && keys > 0.4 * groups * strata_layers_full_cost;
+}
+
 static bool
 refuse_cost(Work *w)
 {
@@ -286,7 +306,7 @@ run_keys(Work *w, const StrataPart *part)
 	{
 		nulls = layers_work_has_nulls(keys, list_length(part->keys));
 		sql = strata_incremental_restricted(part, "strata_keys", nulls);
-		if (is_dearer(w, part, sql, layers_work_with(w->rowsets, keys), false, 0.8))
+		if (are_most(w, part, keys->count) || is_dearer(w, part, sql, layers_work_with(w->rowsets, keys), false, 0.8))
 			layers_work_apply(w, part, strata_incremental_full(part), NIL, NULL);
 		else
 			layers_work_apply(w, part, sql, layers_work_with(w->rowsets, keys),
