@@ -147,7 +147,10 @@ sub make_twins
 		for my $d (@dimensions)
 		{
 			my ($c) = grep { $_->[1] eq $d->{tag} } shuffled(@{ $q->{cols} });
-			push @on, [ $d, $c->[0] ] if $c;
+			push @on, [ $d, $c->[0], "k$d->{number}" ] if $c;
+			# in another role, too
+			($c) = grep { $_->[1] eq $d->{tag} } shuffled(@{ $q->{cols} });
+			push @on, [ $d, $c->[0], "r$d->{number}" ] if $c && chance(30);
 		}
 		last if @on;
 	}
@@ -155,14 +158,17 @@ sub make_twins
 	my ($date) = grep { $_->[1] =~ /^(date|ts|tz)$/ } @{ $q->{cols} };
 	my @more = map { (chance(50) && $date ? ", \"as_of\": \"$date->[0]\"" : '') . (chance(30) ? ', "missing": "infer"' : '') . (chance(25) ? ', "early": "' . pick('first', 'unknown') . '"' : '') } @on;
 	my $partition = $date && chance(30) ? ", partition_by => '$date->[0]', partition_unit => 'year', partitions_ahead => 1" : '';
+	my ($day) = grep { $_->[1] eq 'date' } @{ $q->{cols} };
+	my $days = $day && chance(50) ? ", \"dk\": {\"dimension\": \"fz.dd\", \"on\": {\"$day->[0]\": \"date\"}}" : '';
+	push @steps, { t => 'set', sql => "SELECT strata.define_date_dimension('fz.dd', '2023-12-01', '2024-03-01')" } if $days;
 	for my $full ('', 'f')
 	{
 		my $n = 0;
-		my $dimensions = join ', ', map { "\"k$_->[0]{number}\": {\"dimension\": \"$_->[0]{name}$full\", \"on\": {\"$_->[1]\": \"$_->[0]{key}\"}" . $more[ $n++ ] . '}' } @on;
+		my $dimensions = join ', ', map { "\"$_->[2]\": {\"dimension\": \"$_->[0]{name}$full\", \"on\": {\"$_->[1]\": \"$_->[0]{key}\"}" . $more[ $n++ ] . '}' } @on;
 		my $show = 'SELECT ROW(' . join(', ', (map { "t.$_->[0]" } @{ $q->{cols} }),
-			map { "(SELECT ROW(d.$_->[0]{key}, d.valid_from) FROM $_->[0]{name}$full AS d WHERE d.d$_->[0]{number}${full}_key = t.k$_->[0]{number})" } @on) . ')::text';
-		push @steps, { t => 'model', name => "fz.f1$full", full => $full, twin => $full ? undef : 'fz.f1f', cols => [ @{ $q->{cols} }, map { [ "k$_->[0]{number}", 'big' ] } @on ], show => "$show FROM fz.f1$full AS t",
-			sql => "SELECT strata.define_fact('fz.f1$full', \$q\$$q->{sql}\$q\$, grain => '{" . join(',', @{ $q->{key} }) . "}', dimensions => '{$dimensions}'$partition" . ($full ? ", refresh => 'full'" : '') . ')' };
+			map { "(SELECT ROW(d.$_->[0]{key}, d.valid_from) FROM $_->[0]{name}$full AS d WHERE d.d$_->[0]{number}${full}_key = t.$_->[2])" } @on) . ($days ? ', t.dk' : '') . ')::text';
+		push @steps, { t => 'model', name => "fz.f1$full", full => $full, twin => $full ? undef : 'fz.f1f', cols => [ @{ $q->{cols} }, map { [ $_->[2], 'big' ] } @on ], show => "$show FROM fz.f1$full AS t",
+			sql => "SELECT strata.define_fact('fz.f1$full', \$q\$$q->{sql}\$q\$, grain => '{" . join(',', @{ $q->{key} }) . "}', dimensions => '{$dimensions$days}'$partition" . ($full ? ", refresh => 'full'" : '') . ')' };
 	}
 	return @steps;
 }
