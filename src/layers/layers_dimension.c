@@ -451,6 +451,7 @@ typedef struct Extraction
 	const StrataRefresh *refresh;
 	StrataRefreshResult *result;
 	char *why;
+	uint64 n_changed;
 } Extraction;
 
 static char *
@@ -488,6 +489,7 @@ by_changes(void *arg)
 	}
 	strata_rowset_free(extract.keys);
 	layers_incremental_advance(extract.positions);
+	e->n_changed = extract.n_changed;
 	return true;
 }
 
@@ -530,7 +532,7 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	e.m = layers_incremental_open(model, sql, key, word, INCREMENTAL_LOOK);
 	if (refresh_by_changes(&e))
 	{
-		result->method = "incremental";
+		result->method = psprintf("incremental: %llu changed rows", (unsigned long long) e.n_changed);
 		if (result->counts.inserted + result->counts.updated + result->counts.deleted == 0)
 		{
 			result->row_count = model->row_count;

@@ -125,6 +125,7 @@ typedef struct IncrementalExtract
 	List *columns;      /* names: the part of the natural key by which it is restricted */
 	List *positions;
 	StrataRefreshResult ignored;
+	uint64 n_changed; /* rows of what it reads */
 } IncrementalExtract;
 
 extern bool layers_incremental_has_keys(const IncrementalModel *m);

@@ -598,6 +598,7 @@ layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, ch
 		return false;
 	}
 	extract->positions = w.positions;
+	extract->n_changed = w.n_changed;
 	sql = layers_work_reads((Node *) part->query, w.changed) ? strata_incremental_keys(part, w.changed) : NULL;
 	if (sql == NULL)
 	{
