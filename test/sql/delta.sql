@@ -186,7 +186,7 @@ DROP PUBLICATION delta_pub;
 
 -- a mass change gets new storage as well; by difference where the share is not reached
 CREATE TABLE src.mass AS SELECT g AS id, 0 AS v FROM generate_series(1, 30000) AS g;
-SELECT strata.define_mart('dl.mass', 'SELECT id, v FROM src.mass', key => '{id}');
+SELECT strata.define_mart('dl.mass', 'SELECT id, v FROM src.mass', key => '{id}', refresh => 'full');
 SELECT inserted FROM strata.refresh('dl.mass');
 SELECT pg_relation_filenode('dl.mass') AS was_node \gset
 UPDATE src.mass SET v = 1 WHERE id <= 25000;

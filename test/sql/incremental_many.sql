@@ -6,6 +6,7 @@
 \pset format unaligned
 \pset tuples_only on
 SET client_min_messages = warning;
+SET strata.incremental_full_cost = 0;
 CREATE SCHEMA many;
 CREATE TABLE many.orders (id integer, customer integer, product integer, amount numeric(12,2), note text);
 CREATE TABLE many.customer (id integer, region text);
