@@ -72,7 +72,7 @@ typedef struct StrataChanged
  * plan.c: the plan of an analyzed, not rewritten query (as stored in a view). Does not change its argument. opaque: views (Oid) that
  * are taken as relations, and not written out.
  */
-extern StrataIncremental *strata_incremental_plan(Query *query, List *target_key, List *opaque);
+extern StrataIncremental *strata_incremental_plan(Query *query, List *opaque);
 extern char *strata_part_name(int number); /* "strata_part_<n>" */
 /* Tables of the hidden parts, by number - 1; turns references to parts into references to these. */
 extern void strata_incremental_bind(StrataIncremental *plan, const List *relids);

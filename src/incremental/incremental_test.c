@@ -28,7 +28,7 @@ PG_FUNCTION_INFO_V1(strata_incremental_sql);
 static StrataIncremental *
 plan_of(FunctionCallInfo fcinfo)
 {
-	return strata_incremental_plan(strata_lineage_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), "query"), NIL, NIL);
+	return strata_incremental_plan(strata_lineage_parse(text_to_cstring(PG_GETARG_TEXT_PP(0)), "query"), NIL);
 }
 
 static Datum

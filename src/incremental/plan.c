@@ -177,7 +177,7 @@ in_full(Query *query, char *reason)
 }
 
 StrataIncremental *
-strata_incremental_plan(Query *query, List *target_key, List *opaque)
+strata_incremental_plan(Query *query, List *opaque)
 {
 	StrataIncremental *plan = palloc0(sizeof(StrataIncremental));
 	Query *copy = copyObject(query);

@@ -482,7 +482,7 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 	if (m->refusal)
 		return m;
 	m->sources = layers_declared_sources(model);
-	m->plan = strata_incremental_plan(analyze(query), key, layers_source_relids(m, false));
+	m->plan = strata_incremental_plan(analyze(query), layers_source_relids(m, false));
 	foreach (lc, ((StrataPart *) llast(m->plan->parts))->query->targetList)
 		if (!((TargetEntry *) lfirst(lc))->resjunk)
 			m->columns = lappend(m->columns, ((TargetEntry *) lfirst(lc))->resname);
