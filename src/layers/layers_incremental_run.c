@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_aggregate.h"
 #include "executor/tuptable.h"
@@ -18,7 +17,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 
@@ -57,17 +55,6 @@ layers_work_note_change(Work *w, Oid relid, StrataRowSet *set)
 	c->rowset = set->name;
 	w->changed = lappend(w->changed, c);
 	w->rowsets = lappend(w->rowsets, set);
-}
-
-static uint64
-count_changed(const Work *w)
-{
-	uint64 n = 0;
-	ListCell *lc;
-
-	foreach (lc, w->rowsets)
-		n += ((StrataRowSet *) lfirst(lc))->count;
-	return n;
 }
 
 /* No more than relations side by side: whatever the changes are summed to is summed the same from their pieces. */
@@ -190,7 +177,7 @@ collect(Work *w)
 		if (set)
 			layers_work_note_change(w, input->relid, set);
 	}
-	w->n_changed += count_changed(w);
+	w->n_changed += layers_work_count_changed(w);
 	w->result->counts.rows_in = w->n_changed;
 	return true;
 }
@@ -220,61 +207,6 @@ layers_work_has_nulls(StrataRowSet *keys, int n)
 	return found;
 }
 
-/* ---- decision ---- */
-
-/* Below so many changed rows the change is taken to be cheaper: asking the planner costs more than it could save. */
-#define FEW_CHANGES 1000
-/* Of a row, in the planner's units. */
-#define WRITE_COST 0.06
-#define COMPARE_COST 0.03
-
-/*
- * Whether the planner holds the statement dearer than computing in full: the part, or with all, it and what came before it, which would have to
- * be made again. times: by how much it must be.
- */
-static bool
-is_dearer(Work *w, const StrataPart *part, const char *sql, List *rowsets, bool all, double times)
-{
-	StrataEstimate change;
-	StrataEstimate full;
-
-	if (count_changed(w) < FEW_CHANGES || strata_layers_full_cost <= 0)
-		return false;
-	change = strata_base_estimate(sql, rowsets);
-	full = strata_base_estimate(strata_incremental_full(part), NIL);
-	/* rows are written one by one, or compared and in the end written all at once */
-	change.cost += WRITE_COST * change.rows;
-	full.cost += COMPARE_COST * full.rows;
-	w->change_cost += change.cost;
-	w->full_cost += full.cost;
-	return change.cost > (all ? w->full_cost : full.cost) * times * strata_layers_full_cost;
-}
-
-/* Whether so many keys are most of those there are: few changed rows may touch nearly every group, and reading all rows once is then cheaper. */
-static bool
-are_most(const Work *w, const StrataPart *part, uint64 keys)
-{
-	double groups = part->last ? w->m->model->row_count : -1;
-
-	if (!part->keys_unique || strata_layers_full_cost <= 0)
-		return false;
-	if (groups < 0)
-	{
-		Relation rel = table_open(layers_work_target(w, part).relid, NoLock);
-
-		groups = rel->rd_rel->reltuples;
-		table_close(rel, NoLock);
-	}
-	return groups > 0 && keys > 0.4 * groups * strata_layers_full_cost;
-}
-
-static bool
-refuse_cost(Work *w)
-{
-	*w->failure = psprintf("its change would cost more (%.0f) than all of it (%.0f)", w->change_cost, w->full_cost);
-	return false;
-}
-
 static bool
 run_signed(Work *w, const StrataPart *part)
 {
@@ -285,8 +217,8 @@ run_signed(Work *w, const StrataPart *part)
 	if (query == NULL)
 		return true;
 	sql = strata_incremental_deparse(query);
-	if (is_dearer(w, part, sql, w->rowsets, true, 1.5))
-		return refuse_cost(w);
+	if (layers_work_is_dearer(w, part, sql, w->rowsets, true, 1.5))
+		return layers_work_refuse_cost(w);
 	return layers_work_apply_signed(
 		w, part, strata_base_run_signed(layers_work_set_name(relid), sql, NULL, w->refresh->snapshot, w->rowsets));
 }
@@ -306,7 +238,8 @@ run_keys(Work *w, const StrataPart *part)
 	{
 		nulls = layers_work_has_nulls(keys, list_length(part->keys));
 		sql = strata_incremental_restricted(part, "strata_keys", nulls);
-		if (are_most(w, part, keys->count) || is_dearer(w, part, sql, layers_work_with(w->rowsets, keys), false, 0.8))
+		if (layers_work_are_most(w, part, keys->count) ||
+			layers_work_is_dearer(w, part, sql, layers_work_with(w->rowsets, keys), false, 0.8))
 			layers_work_apply(w, part, strata_incremental_full(part), NIL, NULL);
 		else
 			layers_work_apply(w, part, sql, layers_work_with(w->rowsets, keys),
@@ -391,8 +324,8 @@ run_algebra(Work *w, const StrataPart *part)
 
 	if (sql == NULL)
 		return true;
-	if (is_dearer(w, part, sql, w->rowsets, true, 1.5))
-		return refuse_cost(w);
+	if (layers_work_is_dearer(w, part, sql, w->rowsets, true, 1.5))
+		return layers_work_refuse_cost(w);
 	groups = layers_work_run(w, "strata_groups", sql);
 	if (groups->count == 0)
 	{

@@ -40,6 +40,13 @@ extern void layers_work_apply(Work *w, const StrataPart *part, const char *sql, 
 extern StrataRowSet *layers_work_run(Work *w, const char *name, const char *sql);
 /* Whether a row set of keys holds a NULL. */
 extern bool layers_work_has_nulls(StrataRowSet *keys, int n);
+/* layers_incremental_cost.c */
+extern uint64 layers_work_count_changed(const Work *w);
+extern bool layers_work_is_dearer(Work *w, const StrataPart *part, const char *sql, List *rowsets, bool all,
+								  double times);
+extern bool layers_work_are_most(const Work *w, const StrataPart *part, uint64 keys);
+/* False, with the failure set. */
+extern bool layers_work_refuse_cost(Work *w);
 /* layers_incremental_fact.c; done: it was, by looking the dimensions' changes up in the fact */
 extern bool layers_work_fact(Work *w, const StrataPart *part, bool *done);
 /* A dimension that has lost a member which the fact would have it keep: label; NULL none. */
