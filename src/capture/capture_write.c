@@ -51,6 +51,7 @@ typedef struct CaptureTarget
 int64 capture_step = 0;
 
 static HTAB *targets = NULL;
+static CaptureTarget *last_target = NULL; /* entries are never removed */
 static MemoryContext target_context = NULL;
 static uint64 invalidations = 0;
 
@@ -145,7 +146,7 @@ load(CaptureTarget *target, Relation source)
 		target->segment = InvalidOid;
 		return false;
 	}
-	segment = try_table_open(target->segment, NoLock);
+	segment = RelationIdGetRelation(target->segment);
 	if (segment == NULL)
 	{
 		UnlockRelationOid(target->segment, AccessShareLock);
@@ -154,7 +155,8 @@ load(CaptureTarget *target, Relation source)
 	}
 	if (!map_columns(target, source, root, segment) || !capture_same_shape(root, target->segment))
 		target->segment = InvalidOid;
-	table_close(segment, AccessShareLock);
+	UnlockRelationOid(RelationGetRelid(segment), AccessShareLock);
+	RelationClose(segment);
 	return true;
 }
 
@@ -165,6 +167,8 @@ target_of(Relation source)
 	CaptureTarget *target;
 	bool found;
 
+	if (last_target && last_target->relid == relid && last_target->valid)
+		return last_target;
 	if (targets == NULL)
 	{
 		HASHCTL control = {0};
@@ -193,6 +197,7 @@ target_of(Relation source)
 		if (!target->valid)
 			AcceptInvalidationMessages();
 	}
+	last_target = target;
 	return target;
 }
 
@@ -241,10 +246,30 @@ typedef struct Appender
 	MemoryContext context; /* of one batch; NULL in the first */
 	int n;
 	HeapTuple tuples[BATCH];
+	TupleTableSlot *slot; /* for rows that are taken apart; with values and nulls made when there is one */
 	Datum *values;
 	bool *nulls;
 	BlockNumber last; /* highest block written */
+	/* what statements of a row or two need is not allocated */
+	Size used;
+	union
+	{
+		char bytes[1024];
+		double align;
+	} first;
 } Appender;
+
+static void *
+room_for(Appender *a, Size size)
+{
+	Size at = a->used;
+
+	size = MAXALIGN(size);
+	if (a->context != NULL || size > sizeof(a->first.bytes) - at)
+		return palloc(size);
+	a->used += size;
+	return a->first.bytes + at;
+}
 
 /*
  * What heap_multi_insert takes its tuples from. It asks a slot for its tuple and for nothing else; that the slot owns the
@@ -261,7 +286,7 @@ copy_verbatim(Appender *a, MinimalTuple row, int64 step)
 	Size hoff = MAXALIGN(SizeofHeapTupleHeader + (hasnull ? BITMAPLEN(natts) : 0));
 	Size row_hoff = row->t_hoff - MINIMAL_TUPLE_OFFSET;
 	Size length = row->t_len - row_hoff;
-	HeapTuple tuple = palloc(HEAPTUPLESIZE + hoff + 16 + length);
+	HeapTuple tuple = room_for(a, HEAPTUPLESIZE + hoff + 16 + length);
 	HeapTupleHeader header = (HeapTupleHeader) ((char *) tuple + HEAPTUPLESIZE);
 	char *data = (char *) header + hoff;
 
@@ -294,10 +319,12 @@ copy_verbatim(Appender *a, MinimalTuple row, int64 step)
 }
 
 static HeapTuple
-form(Appender *a, TupleTableSlot *slot, int64 step)
+form(Appender *a, MinimalTuple row, int64 step)
 {
 	const CaptureTarget *t = a->target;
+	TupleTableSlot *slot = a->slot;
 
+	ExecStoreMinimalTuple(row, slot, false);
 	slot_getallattrs(slot);
 	a->values[0] = UInt64GetDatum(a->xid);
 	a->values[1] = Int64GetDatum(step);
@@ -387,54 +414,71 @@ write_guarded(Appender *a)
 	}
 }
 
+/* The slot's memory is to last for the statement. */
 static void
-append_rows(Appender *a, Tuplestorestate *rows, TupleTableSlot *slot, bool leaving)
+prepare_form(Appender *a, TupleDesc source)
+{
+	a->slot = MakeSingleTupleTableSlot(source, &TTSOpsMinimalTuple);
+	a->values = palloc(sizeof(Datum) * a->target->natts);
+	a->nulls = palloc(sizeof(bool) * a->target->natts);
+}
+
+static void
+append_row(Appender *a, MinimalTuple row, TupleDesc source, int64 step)
+{
+	MemoryContext old = CurrentMemoryContext;
+	bool verbatim = a->target->verbatim && HeapTupleHeaderGetNatts(row) == a->target->natts - CAPTURE_PREFIX;
+	HeapTuple tuple;
+
+	if (a->n == BATCH)
+	{
+		write_batch(a);
+		if (a->context)
+			MemoryContextReset(a->context);
+		else
+			a->context = AllocSetContextCreate(old, "pg_strata capture rows", ALLOCSET_DEFAULT_SIZES);
+		CHECK_FOR_INTERRUPTS();
+	}
+	if (!verbatim && a->slot == NULL)
+		prepare_form(a, source);
+	if (a->context)
+		MemoryContextSwitchTo(a->context);
+	tuple = verbatim ? copy_verbatim(a, row, step) : form(a, row, step);
+	MemoryContextSwitchTo(old);
+	if (unlikely(tuple->t_len > WIDE_ROW))
+	{
+		write_batch(a);
+		a->tuples[a->n++] = tuple;
+		write_guarded(a);
+		if (a->context)
+			MemoryContextReset(a->context);
+		else
+			heap_freetuple(tuple);
+		return;
+	}
+	a->tuples[a->n++] = tuple;
+}
+
+static void
+append_rows(Appender *a, Tuplestorestate *rows, TupleDesc source, bool leaving)
 {
 	int64 step = leaving ? -capture_step : capture_step;
-	MemoryContext old = CurrentMemoryContext;
+	int64 left = tuplestore_tuple_count(rows);
+	MinimalTupleTableSlot reader = {0};
+	TupleTableSlot *slot = &reader.base;
 
+	/* it hands on the row, and is not asked for columns */
+	slot->type = T_TupleTableSlot;
+	slot->tts_flags = TTS_FLAG_EMPTY | TTS_FLAG_FIXED;
+	*(const TupleTableSlotOps **) &slot->tts_ops = &TTSOpsMinimalTuple;
+	slot->tts_tupleDescriptor = source;
+	reader.tuple = &reader.minhdr;
 	/* the other readers of the transition table have pointers of their own, or begin anew as we do */
 	tuplestore_select_read_pointer(rows, 0);
 	tuplestore_rescan(rows);
-	while (tuplestore_gettupleslot(rows, true, false, slot))
-	{
-		HeapTuple tuple;
-
-		if (a->n == BATCH)
-		{
-			write_batch(a);
-			if (a->context)
-				MemoryContextReset(a->context);
-			else
-				a->context = AllocSetContextCreate(old, "pg_strata capture rows", ALLOCSET_DEFAULT_SIZES);
-			CHECK_FOR_INTERRUPTS();
-		}
-		if (a->context)
-			MemoryContextSwitchTo(a->context);
-		if (a->target->verbatim)
-		{
-			MinimalTuple row = ((MinimalTupleTableSlot *) slot)->mintuple;
-
-			tuple = row && HeapTupleHeaderGetNatts(row) == a->target->natts - CAPTURE_PREFIX
-						? copy_verbatim(a, row, step)
-						: form(a, slot, step);
-		}
-		else
-			tuple = form(a, slot, step);
-		MemoryContextSwitchTo(old);
-		if (unlikely(tuple->t_len > WIDE_ROW))
-		{
-			write_batch(a);
-			a->tuples[a->n++] = tuple;
-			write_guarded(a);
-			if (a->context)
-				MemoryContextReset(a->context);
-			else
-				heap_freetuple(tuple);
-			continue;
-		}
-		a->tuples[a->n++] = tuple;
-	}
+	while (left-- > 0 && tuplestore_gettupleslot(rows, true, false, slot))
+		append_row(a, reader.mintuple, source, step);
+	ExecClearTuple(slot);
 }
 
 /* ---- too much ---- */
@@ -509,7 +553,14 @@ open_segment(CaptureTarget **target, Relation source)
 			continue;
 		}
 		if (t->valid)
-			return table_open(t->segment, NoLock);
+		{
+			/* not table_open: what is recorded is not counted as activity of the base table's users */
+			Relation segment = RelationIdGetRelation(t->segment);
+
+			if (segment)
+				return segment;
+			t->valid = false;
+		}
 		UnlockRelationOid(t->segment, RowExclusiveLock);
 	}
 	return NULL;
@@ -521,7 +572,7 @@ capture_rows(TriggerData *td)
 	CaptureTarget *target;
 	Relation segment;
 	Appender a;
-	TupleTableSlot *slot;
+	TupleDesc source = RelationGetDescr(td->tg_relation);
 
 	/* nothing touched: not even a transaction number is needed */
 	if ((td->tg_oldtable == NULL || tuplestore_tuple_count(td->tg_oldtable) == 0) &&
@@ -542,20 +593,20 @@ capture_rows(TriggerData *td)
 	a.cid = GetCurrentCommandId(true);
 	a.n = 0;
 	a.last = 0;
-	slot = MakeSingleTupleTableSlot(RelationGetDescr(td->tg_relation), &TTSOpsMinimalTuple);
+	a.slot = NULL;
+	a.used = 0;
 	/* a trigger's memory goes when it returns: a context of our own is for those that take more than one batch */
 	a.context = NULL;
-	a.values = palloc(sizeof(Datum) * target->natts);
-	a.nulls = palloc(sizeof(bool) * target->natts);
 	if (td->tg_oldtable)
-		append_rows(&a, td->tg_oldtable, slot, true);
+		append_rows(&a, td->tg_oldtable, source, true);
 	if (td->tg_newtable)
-		append_rows(&a, td->tg_newtable, slot, false);
+		append_rows(&a, td->tg_newtable, source, false);
 	write_batch(&a);
-	ExecDropSingleTupleTableSlot(slot);
+	if (a.slot)
+		ExecDropSingleTupleTableSlot(a.slot);
 	if (a.context)
 		MemoryContextDelete(a.context);
-	table_close(segment, NoLock);
+	RelationClose(segment);
 	if (unlikely((uint64) a.last * BLCKSZ >= (uint64) capture_max_size * 1024 * 1024))
 		stop(target->root);
 }

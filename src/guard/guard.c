@@ -46,22 +46,6 @@ bool strata_guard_enforce = true;
 static int suspended_at[MAX_SUSPENDED];
 static int suspended = 0;
 
-void
-strata_guard_suspend(void)
-{
-	if (suspended >= MAX_SUSPENDED)
-		elog(ERROR, "the guard is suspended too many times");
-	suspended_at[suspended++] = GetCurrentTransactionNestLevel();
-}
-
-void
-strata_guard_resume(void)
-{
-	/* a procedure that committed in between has ended it already */
-	if (suspended > 0)
-		suspended--;
-}
-
 static void
 at_transaction_end(XactEvent event, void *arg)
 {
@@ -85,14 +69,42 @@ at_subtransaction_end(SubXactEvent event, SubTransactionId self, SubTransactionI
 	strata_guard_forget(level);
 }
 
+/* Sessions that only write to captured tables have the library too, and nothing to forget when a transaction ends. */
+void
+strata_guard_watch_transactions(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	RegisterXactCallback(at_transaction_end, NULL);
+	RegisterSubXactCallback(at_subtransaction_end, NULL);
+	watching = true;
+}
+
+void
+strata_guard_suspend(void)
+{
+	strata_guard_watch_transactions();
+	if (suspended >= MAX_SUSPENDED)
+		elog(ERROR, "the guard is suspended too many times");
+	suspended_at[suspended++] = GetCurrentTransactionNestLevel();
+}
+
+void
+strata_guard_resume(void)
+{
+	/* a procedure that committed in between has ended it already */
+	if (suspended > 0)
+		suspended--;
+}
+
 void
 strata_guard_init(void)
 {
 	DefineCustomBoolVariable("strata.guard_enforce", "Refuse DDL that would break models.",
 							 "Off, the command goes through and the models it breaks are marked so.",
 							 &strata_guard_enforce, true, PGC_SUSET, 0, NULL, NULL, NULL);
-	RegisterXactCallback(at_transaction_end, NULL);
-	RegisterSubXactCallback(at_subtransaction_end, NULL);
 }
 
 bool

@@ -99,6 +99,7 @@ new_note(const Node *parsetree, Oid relid)
 {
 	Note *note = &notes[next_note];
 
+	strata_guard_watch_transactions();
 	next_note = (next_note + 1) % MAX_NOTES;
 	noted = true;
 	memset(note, 0, sizeof(Note));

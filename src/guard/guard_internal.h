@@ -20,6 +20,8 @@ typedef struct GuardHit
 
 extern bool strata_guard_enforce;
 
+/* From now on what is noted goes when the transaction ends. */
+extern void strata_guard_watch_transactions(void);
 /* Not suspended, and the registry is there to be asked. */
 extern bool strata_guard_ready(void);
 /* The caller could do it, were there no guard: else PostgreSQL's own refusal is the right answer. */

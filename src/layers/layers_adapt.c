@@ -96,6 +96,19 @@ note_pending(const List *models)
 		&args);
 }
 
+/* Not from the start: most sessions have nothing to forget. */
+static void
+watch_transactions(void)
+{
+	static bool watching = false;
+
+	if (watching)
+		return;
+	RegisterXactCallback(forget_all, NULL);
+	RegisterSubXactCallback(forget_level, NULL);
+	watching = true;
+}
+
 /* See StrataGuardTypeHook. Children have the column as well: a definition may read one of them. */
 static void
 type_hook(Oid relid, AttrNumber attno, const List *models, bool before)
@@ -106,6 +119,7 @@ type_hook(Oid relid, AttrNumber attno, const List *models, bool before)
 
 	if (column == NULL)
 		return;
+	watch_transactions();
 	strata_guard_suspend();
 	if (before)
 		foreach (lc, relids)
@@ -130,8 +144,6 @@ strata_layers_init(void)
 							 "Above 1 favours the changes; 0 never compares.", &strata_layers_full_cost, 1.0, 0.0, 1e6,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
 	strata_guard_type_hook = type_hook;
-	RegisterXactCallback(forget_all, NULL);
-	RegisterSubXactCallback(forget_level, NULL);
 }
 
 /* ---- targets ---- */
