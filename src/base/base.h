@@ -80,7 +80,7 @@ typedef struct StrataRows
 /* Registry-style statements: caller's rights, latest snapshot by the transaction's isolation level. args may be NULL. */
 extern uint64 strata_base_execute(const char *sql, const StrataArgs *args);
 extern StrataRows *strata_base_query(const char *sql, const StrataArgs *args);
-/* The same two, as the keeper (owner of the extension): for constant SQL over the registry only. */
+/* The same two, as the keeper (owner of the extension): for constant SQL over the registry only. With args, though none, the plan is kept. */
 extern uint64 strata_base_keeper_execute(const char *sql, const StrataArgs *args);
 extern StrataRows *strata_base_keeper_query(const char *sql, const StrataArgs *args);
 
@@ -122,6 +122,8 @@ extern bool strata_rowset_next(StrataRowSet *set, TupleTableSlot *slot); /* fals
  * Two statements with the same snapshot see the same state of everything others do.
  */
 extern uint64 strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets);
+/* As the keeper: constant SQL over the registry. */
+extern uint64 strata_base_keeper_run(const char *sql, const StrataArgs *args, Snapshot snapshot);
 /* Rows of a row set, joined to their table by ctid. */
 extern uint64 strata_base_run_by_address(const char *sql, Snapshot snapshot, List *rowsets);
 extern StrataRows *strata_base_run_query(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets);

@@ -2,8 +2,30 @@
 #define STRATA_BASE_INTERNAL_H
 
 #include "base/base.h"
+#include "executor/spi.h"
 
 /* The planner is told about these from now on; gives those it was told about before. */
 extern List *strata_rowset_show(List *rowsets);
+
+/* ---- kept plans (sql_kept.c) ---- */
+
+typedef enum StrataPlanning
+{
+	STRATA_PLAN_ROWSETS,    /* few rows, joined with tables that the last refresh read too */
+	STRATA_PLAN_BY_ADDRESS, /* by ctid, whatever that seems to cost */
+	STRATA_PLAN_REGISTRY    /* constant SQL over small tables that may grow */
+} StrataPlanning;
+
+typedef struct StrataKept StrataKept;
+
+/*
+ * Connected to SPI, the row sets registered and shown. NULL: the statement is none to keep, and plan is left alone. What was taken is
+ * left when the statement has run, in whichever way.
+ */
+extern StrataKept *strata_kept_take(const char *sql, const StrataArgs *args, List *rowsets, StrataPlanning how,
+									int cursor_options, SPIPlanPtr *plan);
+extern void strata_kept_leave(StrataKept *kept);
+/* Makes the plan of a statement without parameters that is run once. */
+extern void strata_kept_plan(SPIPlanPtr plan, StrataPlanning how);
 
 #endif

@@ -213,7 +213,7 @@ kept_plan(const char *sql, const StrataArgs *args)
 	KeptPlan *kept;
 	SPIPlanPtr plan;
 
-	if (args == NULL || args->n == 0)
+	if (args == NULL)
 		return NULL; /* DDL, and what is run once */
 	if (kept_plans == NULL)
 	{
@@ -316,25 +316,53 @@ run_prepared(SPIPlanPtr plan, const char *sql, const StrataArgs *args, Snapshot 
 	return SPI_processed;
 }
 
-uint64
-strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets)
+/* What is kept of it (sql_kept.c) is used, as long as the statement runs. */
+static uint64
+run_shown(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets, StrataPlanning how)
 {
-	List *before;
+	StrataKept *volatile kept = NULL;
 	volatile uint64 processed = 0;
+	List *before;
 
 	connect();
 	register_rowsets(rowsets);
 	before = strata_rowset_show(rowsets);
 	PG_TRY();
 	{
-		processed = run_prepared(prepare(sql, args), sql, args, snapshot);
+		SPIPlanPtr plan = NULL;
+
+		kept = strata_kept_take(sql, args, rowsets, how, 0, &plan);
+		if (plan == NULL)
+			plan = prepare(sql, args);
+		if (kept == NULL && how == STRATA_PLAN_BY_ADDRESS)
+			strata_kept_plan(plan, how);
+		processed = run_prepared(plan, sql, args, snapshot);
 	}
 	PG_FINALLY();
 	{
+		strata_kept_leave(kept);
 		strata_rowset_show(before);
 	}
 	PG_END_TRY();
 	finish();
+	return processed;
+}
+
+uint64
+strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List *rowsets)
+{
+	return run_shown(sql, args, snapshot, rowsets, STRATA_PLAN_ROWSETS);
+}
+
+uint64
+strata_base_keeper_run(const char *sql, const StrataArgs *args, Snapshot snapshot)
+{
+	StrataIdentity saved;
+	uint64 processed;
+
+	strata_base_enter_keeper(&saved);
+	processed = run_shown(sql, args, snapshot, NIL, STRATA_PLAN_REGISTRY);
+	strata_base_leave(&saved);
 	return processed;
 }
 
@@ -345,28 +373,7 @@ strata_base_run(const char *sql, const StrataArgs *args, Snapshot snapshot, List
 uint64
 strata_base_run_by_address(const char *sql, Snapshot snapshot, List *rowsets)
 {
-	int level = NewGUCNestLevel();
-	SPIPlanPtr plan;
-	uint64 processed;
-
-	strata_base_pin("enable_hashjoin", "off");
-	strata_base_pin("enable_mergejoin", "off");
-	strata_base_pin("enable_material", "off");
-	strata_base_pin("enable_seqscan", "off");
-	strata_base_pin("enable_nestloop", "on");
-	strata_base_pin("enable_tidscan", "on");
-	strata_base_pin("jit", "off");
-	connect();
-	register_rowsets(rowsets);
-	plan = prepare(sql, NULL);
-	/* without parameters it is kept, and run below */
-	PushActiveSnapshot(GetTransactionSnapshot());
-	ReleaseCachedPlan(SPI_plan_get_cached_plan(plan), NULL);
-	PopActiveSnapshot();
-	AtEOXact_GUC(true, level);
-	processed = run_prepared(plan, sql, NULL, snapshot);
-	finish();
-	return processed;
+	return run_shown(sql, NULL, snapshot, rowsets, STRATA_PLAN_BY_ADDRESS);
 }
 
 static ParamListInfo
@@ -388,17 +395,22 @@ make_params(const StrataArgs *args)
 }
 
 static int
-execute_shown(const char *sql, const SPIExecuteOptions *options, List *rowsets)
+execute_shown(const char *sql, const StrataArgs *args, const SPIExecuteOptions *options, List *rowsets)
 {
 	List *before = strata_rowset_show(rowsets);
+	StrataKept *volatile kept = NULL;
 	volatile int code = 0;
 
 	PG_TRY();
 	{
-		code = SPI_execute_extended(sql, options);
+		SPIPlanPtr plan = NULL;
+
+		kept = strata_kept_take(sql, args, rowsets, STRATA_PLAN_ROWSETS, CURSOR_OPT_PARALLEL_OK, &plan);
+		code = plan ? SPI_execute_plan_extended(plan, options) : SPI_execute_extended(sql, options);
 	}
 	PG_FINALLY();
 	{
+		strata_kept_leave(kept);
 		strata_rowset_show(before);
 	}
 	PG_END_TRY();
@@ -423,7 +435,7 @@ run_select(const char *sql, const StrataArgs *args, Snapshot snapshot, List *row
 	options.params = make_params(args);
 	options.read_only = true;
 	options.dest = dest;
-	code = execute_shown(sql, &options, rowsets);
+	code = execute_shown(sql, args, &options, rowsets);
 	if (code < 0)
 		elog(ERROR, "statement failed: %s: %s", SPI_result_code_string(code), sql);
 	if (processed)

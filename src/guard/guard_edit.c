@@ -99,14 +99,9 @@ static bool
 under_snapshot(const char *sql, int model_id, Snapshot snapshot)
 {
 	StrataArgs args = {0};
-	StrataIdentity saved;
-	bool found;
 
 	strata_args_int4(&args, model_id);
-	strata_base_enter_keeper(&saved);
-	found = strata_base_run(sql, &args, snapshot, NIL) > 0;
-	strata_base_leave(&saved);
-	return found;
+	return strata_base_keeper_run(sql, &args, snapshot) > 0;
 }
 
 bool

@@ -57,11 +57,12 @@ is_trusted(Oid definer, Oid relid, Oid owner)
 List *
 layers_declared_sources(const StrataModel *model)
 {
+	StrataArgs args = {0};
 	StrataRows *rows = strata_base_keeper_query(
 		"SELECT c.oid, s.changes, s.loaded_at, s.lookback, s.defined_by FROM strata_state.source s"
 		" JOIN pg_namespace n ON n.nspname = s.schema_name"
 		" JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name WHERE s.changes <> 'auto'",
-		NULL);
+		&args);
 	List *sources = NIL;
 
 	for (uint64 i = 0; i < rows->count; i++)

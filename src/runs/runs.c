@@ -81,14 +81,11 @@ static void
 check_not_overtaken(const StrataModel *model, Snapshot snapshot)
 {
 	StrataArgs args = {0};
-	StrataIdentity saved;
 
 	if (!IsolationUsesXactSnapshot())
 		return;
 	strata_args_int4(&args, model->id);
-	strata_base_enter_keeper(&saved);
-	strata_base_run("UPDATE strata_state.model SET last_run = last_run WHERE id = $1", &args, snapshot, NIL);
-	strata_base_leave(&saved);
+	strata_base_keeper_run("UPDATE strata_state.model SET last_run = last_run WHERE id = $1", &args, snapshot);
 }
 
 /* A partitioned fact makes partitions ahead of the run time: in a new month it has work even so. */
