@@ -40,6 +40,7 @@ strata_capture_init(void)
 							"Size of one source's waiting changes from which they are given up for a full refresh.",
 							NULL, &capture_max_size, 1024, 1, 1024 * 1024, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 	capture_write_init();
+	capture_merge_init();
 }
 
 /* ---- what can be captured ---- */

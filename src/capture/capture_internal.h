@@ -131,6 +131,8 @@ extern void capture_unkeep(Oid root);
 extern int64 capture_step; /* number of the last captured statement of this session */
 extern void capture_write_init(void);
 extern void capture_write_mark(Oid relid, const char *why);
+extern void capture_write_mark_source(Relation source, const char *why); /* a table, or a partition of it */
+extern void capture_merge_init(void);                                    /* capture_merge.c */
 
 /* ---- reading (capture_read.c, capture_rows.c) ---- */
 

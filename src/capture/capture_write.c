@@ -235,6 +235,16 @@ capture_write_mark(Oid relid, const char *why)
 	marked_step = capture_step;
 }
 
+/* Nothing, when it is not captured. */
+void
+capture_write_mark_source(Relation source, const char *why)
+{
+	CaptureTarget *target = target_of(source);
+
+	if (OidIsValid(target->root))
+		capture_write_mark(target->root, why);
+}
+
 /* ---- rows ---- */
 
 typedef struct Appender
@@ -622,12 +632,7 @@ strata_capture_statement(PG_FUNCTION_ARGS)
 						errmsg("capture_statement() is a trigger function of pg_strata"),
 						errhint("SELECT strata.capture('schema.table') makes its triggers.")));
 	if (TRIGGER_FIRED_BY_TRUNCATE(td->tg_event))
-	{
-		CaptureTarget *target = target_of(td->tg_relation);
-
-		if (OidIsValid(target->root))
-			capture_write_mark(target->root, "TRUNCATE");
-	}
+		capture_write_mark_source(td->tg_relation, "TRUNCATE");
 	else
 		capture_rows(td);
 	PG_RETURN_POINTER(NULL);
