@@ -108,6 +108,17 @@
 #define strata_try_wait_for_transaction(xid) ConditionalXactLockTableWait(xid)
 #endif
 
+/* Of catalog/pg_constraint.h, which the caller includes: 18 has NOT NULL that older rows need not meet. */
+#if PG_VERSION_NUM >= 180000
+#define strata_not_null_is_valid(relid, column)                                             \
+	({                                                                                      \
+		HeapTuple tuple_ = findNotNullConstraintAttnum(relid, column);                      \
+		HeapTupleIsValid(tuple_) && ((Form_pg_constraint) GETSTRUCT(tuple_))->convalidated; \
+	})
+#else
+#define strata_not_null_is_valid(relid, column) true
+#endif
+
 /* 18 dropped this suffix for a prefix. */
 #if PG_VERSION_NUM >= 180000
 #define pg_attribute_noreturn() __attribute__((noreturn))

@@ -57,6 +57,18 @@ extern StrataRowSet *strata_delta_apply_part(const StrataDeltaTarget *target, co
 extern bool strata_delta_merge_state(const char *state_label, const List *columns, int nkeys, StrataRowSet *merged,
 									 Snapshot snapshot);
 
+/*
+ * target = target with groups merged, the target's rows being their state. keys: positions (from 1) of the groups' keys in target->columns; NIL: one
+ * group, whose row stays. take: a query of rows of groups (address, rows of the group as it shall be, doubt, the columns as they shall be, those that
+ * are no keys as they are); keys of those with a doubt go to the row set doubts[doubt - 1], k1, .. named strata_keys. finish writes; false: a count
+ * is below 0, nothing was written. target, counts: live as long.
+ */
+typedef struct StrataMerge StrataMerge;
+extern StrataMerge *strata_delta_merge_start(const StrataDeltaTarget *target, const List *keys, Snapshot snapshot,
+											 StrataDeltaCounts *counts);
+extern void strata_delta_merge_take(StrataMerge *merge, const char *sql, List *rowsets, StrataRowSet **doubts);
+extern bool strata_delta_merge_finish(StrataMerge *merge);
+
 /* Refuses NULLs and duplicates in the key of the rows that are in the target. */
 extern void strata_delta_check_key(const StrataDeltaTarget *target, Snapshot snapshot);
 

@@ -161,6 +161,7 @@ find_argument(AlgebraPlan *plan, Expr *expr, Expr *filter)
 	argument->expr = folded;
 	argument->type = getBaseType(exprType(folded));
 	argument->scale = algebra_scale(plan->query, (Node *) expr);
+	argument->never_null = algebra_never_null(plan->query, folded);
 	plan->arguments = lappend(plan->arguments, argument);
 	return argument;
 }
@@ -284,7 +285,9 @@ add_aggregate(AlgebraPlan *plan, AlgebraAggregate *aggregate)
 		aggregate->extremum = need_extremum(plan, argument, aggref, beyond);
 		return;
 	}
-	aggregate->count = need(plan, ALGEBRA_COUNT, argument);
+	/* of what is never NULL there are as many as rows */
+	aggregate->count =
+		argument->never_null ? list_nth(plan->columns, plan->nkeys) : need(plan, ALGEBRA_COUNT, argument);
 	if (aggregate->final == ALGEBRA_FINAL_COUNT)
 		return;
 	if (inexact_type(argument->type) != NULL)
@@ -495,6 +498,60 @@ make_core(const AlgebraPlan *plan)
 	return core;
 }
 
+/* ---- a table of the output as the state ---- */
+
+/* Whether the output column shows what the state's column holds, so that one can be read back from the other. */
+static bool
+shows(const AlgebraPlan *plan, const TargetEntry *target, const AlgebraColumn *column, int number)
+{
+	Var *var = (Var *) target->expr;
+	AlgebraAggregate *aggregate;
+
+	if (!IsA(var, Var))
+		return false;
+	if (column->role == ALGEBRA_KEY)
+		return var->varattno == number && column->key_type == column->state.type;
+	if (var->varattno <= plan->nkeys)
+		return false;
+	aggregate = list_nth(plan->aggregates, var->varattno - plan->nkeys - 1);
+	switch (column->role)
+	{
+		case ALGEBRA_ROWS:
+		case ALGEBRA_COUNT:
+			return aggregate->final == ALGEBRA_FINAL_COUNT && aggregate->count == column;
+		case ALGEBRA_SUM:
+			/* NULL where nothing was added: the sum is 0 then */
+			return aggregate->final == ALGEBRA_FINAL_SUM && aggregate->sum == column;
+		case ALGEBRA_EXTREMUM:
+			return aggregate->final == ALGEBRA_FINAL_EXTREMUM && aggregate->extremum == column;
+		default:
+			return false;
+	}
+}
+
+/* For each column of the state the output column (from 1) that shows it; NIL: some is shown by none. */
+static List *
+shown_columns(const AlgebraPlan *plan)
+{
+	List *positions = NIL;
+	ListCell *column, *target;
+
+	if (plan->having != NULL)
+		return NIL;
+	foreach (column, plan->columns)
+	{
+		int position = 0;
+
+		foreach (target, plan->targets)
+			if (position == 0 && shows(plan, lfirst(target), lfirst(column), foreach_current_index(column) + 1))
+				position = foreach_current_index(target) + 1;
+		if (position == 0)
+			return NIL;
+		positions = lappend_int(positions, position);
+	}
+	return positions;
+}
+
 char *
 strata_incremental_algebra_refusal(Query *query)
 {
@@ -510,6 +567,7 @@ strata_incremental_algebra(const StrataPart *part)
 {
 	StrataAlgebra *algebra = palloc0(sizeof(StrataAlgebra));
 	AlgebraPlan *plan = make_plan(part->query);
+	ListCell *cell;
 
 	if (plan->refusal != NULL)
 		elog(ERROR, "part %d cannot be merged: %s", part->number, plan->refusal);
@@ -517,6 +575,19 @@ strata_incremental_algebra(const StrataPart *part)
 	algebra->nkeys = plan->nkeys;
 	algebra->columns = plan->columns;
 	algebra->core = make_core(plan);
+	algebra->shown = shown_columns(plan);
+	algebra->keys_have_values = true;
+	for (int i = 0; i < plan->nkeys; i++)
+		algebra->keys_have_values =
+			algebra->keys_have_values &&
+			algebra_never_null(plan->query, ((AlgebraColumn *) list_nth(plan->columns, i))->key);
+	foreach (cell, plan->columns)
+	{
+		AlgebraColumn *column = lfirst(cell);
+
+		algebra->may_stay |= algebra_may_stay(column);
+		algebra->consolidated |= column->role == ALGEBRA_EXTREMUM && !algebra_may_stay(column);
+	}
 	algebra->private = plan;
 	return algebra;
 }

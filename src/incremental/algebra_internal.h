@@ -13,6 +13,7 @@ typedef struct AlgebraArgument
 	Node *expr;
 	Oid type;
 	int scale; /* numeric: the display scale of every value; -1: they may differ */
+	bool never_null;
 } AlgebraArgument;
 
 typedef enum AlgebraRole
@@ -83,6 +84,16 @@ extern bool algebra_equal_is_same(Oid type, int32 typmod, Oid collation, int sca
 extern int algebra_scale(Query *query, Node *expr);
 extern char *algebra_operator(Oid operator);
 extern char *algebra_function(Oid function);
+/* algebra_null.c */
+extern bool algebra_never_null(Query *query, Node *expr);
+/* algebra_sql.c */
+extern AlgebraPlan *algebra_plan_of(const StrataAlgebra *algebra);
+extern bool algebra_may_stay(const AlgebraColumn *column);
+extern char *algebra_merged(const AlgebraPlan *plan, const AlgebraColumn *column);
+extern char *algebra_doubts(const AlgebraPlan *plan, bool counted);
+extern char *algebra_left_join(const AlgebraPlan *plan, const char *columns, const char *c, const char *s, bool nulls,
+							   const char *condition);
+extern char *algebra_fresh(const AlgebraPlan *plan, const char *keys, const char *fresh, bool nulls);
 /* algebra_final.c */
 extern char *algebra_final(const AlgebraAggregate *aggregate, const char *prefix);
 

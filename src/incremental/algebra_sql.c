@@ -20,8 +20,8 @@
 #define SCALE_DIGITS 12
 #define SCALE_LIMIT 1000
 
-static AlgebraPlan *
-plan_of(const StrataAlgebra *algebra)
+AlgebraPlan *
+algebra_plan_of(const StrataAlgebra *algebra)
 {
 	return (AlgebraPlan *) algebra->private;
 }
@@ -125,8 +125,8 @@ removed_name(const AlgebraColumn *column)
 }
 
 /* Equal values are the same one: it can be told whether the extremum that left also came. */
-static bool
-may_stay(const AlgebraColumn *column)
+bool
+algebra_may_stay(const AlgebraColumn *column)
 {
 	return column->role == ALGEBRA_EXTREMUM && column->exact;
 }
@@ -153,8 +153,8 @@ added_of(const AlgebraColumn *column)
 	return psprintf("coalesce(s.%s, 0) + c.%s", column->state.name, column->state.name);
 }
 
-static char *
-merged_of(const AlgebraPlan *plan, const AlgebraColumn *column)
+char *
+algebra_merged(const AlgebraPlan *plan, const AlgebraColumn *column)
 {
 	char *name = column->state.name;
 	AlgebraColumn *scales;
@@ -179,33 +179,84 @@ merged_of(const AlgebraPlan *plan, const AlgebraColumn *column)
 	}
 }
 
-/* When the merged column cannot be trusted; NULL: never. */
+/*
+ * When the merged column cannot be trusted; NULL: never. counted: it is known which extremes stay. certain: nor could counting help.
+ */
 static char *
-doubt_of(const AlgebraColumn *column)
+doubt_of(const AlgebraColumn *column, bool counted, bool certain)
 {
 	char *name = column->state.name;
-	char *beyond, *out;
+	const char *equal;
+	char *beyond, *out, *doubt;
 
 	switch (column->role)
 	{
 		case ALGEBRA_SUM:
 			/* NaN and the infinite ones have no scale, and stay in a sum */
-			return column->argument->type == NUMERICOID ? psprintf("scale(%s) IS NULL", added_of(column)) : NULL;
+			if (column->argument->type != NUMERICOID)
+				return NULL;
+			return psprintf("scale(c.%s) IS NULL OR scale(coalesce(s.%s, 0)) IS NULL", name, name);
 		case ALGEBRA_SCALES:
 			return psprintf("length((%s)::text) > %d", added_of(column), SCALE_DIGITS * SCALE_LIMIT);
 		case ALGEBRA_EXTREMUM:
 			/* what left was not surpassed by what was, nor by what came */
 			beyond = algebra_operator(column->beyond);
 			out = removed_name(column);
-			return psprintf("(c.%s IS NOT NULL AND (s.%s %s c.%s) IS NOT TRUE AND (c.%s %s c.%s) IS NOT TRUE%s)", out,
-							name, beyond, out, name, beyond, out,
-							!may_stay(column)
-								? ""
-								: psprintf(" AND NOT (c.%s_stays AND s.%s IS NOT NULL AND NOT c.%s %s s.%s)", name,
-										   name, out, beyond, name));
+			doubt = psprintf("c.%s IS NOT NULL AND (s.%s %s c.%s) IS NOT TRUE AND (c.%s %s c.%s) IS NOT TRUE", out,
+							 name, beyond, out, name, beyond, out);
+			if (!algebra_may_stay(column))
+				return doubt;
+			/* the extremes of what was, what left and what came are one value: it stays if not more rows with it left than came */
+			if (counted)
+				return psprintf("%s AND NOT (c.%s_stays AND s.%s IS NOT NULL AND NOT c.%s %s s.%s)", doubt, name, name,
+								out, beyond, name);
+			equal = strata_base_equality(column->state.type);
+			return certain ? psprintf("%s AND (c.%s %s c.%s AND s.%s %s c.%s) IS NOT TRUE", doubt, name, equal, out,
+									  name, equal, out)
+						   : doubt;
 		default:
 			return NULL;
 	}
+}
+
+static char *
+any_doubt(const AlgebraPlan *plan, bool counted, bool certain)
+{
+	StringInfoData out;
+	ListCell *cell;
+
+	initStringInfo(&out);
+	foreach (cell, plan->columns)
+	{
+		char *doubt = doubt_of(lfirst(cell), counted, certain);
+
+		if (doubt != NULL)
+			appendStringInfo(&out, "%s(%s)", out.len == 0 ? "" : "\n\t\tOR ", doubt);
+	}
+	return out.len == 0 ? NULL : out.data;
+}
+
+/* strata_rescan of merged rows: 0, STRATA_RESCAN_COUNT, STRATA_RESCAN. */
+char *
+algebra_doubts(const AlgebraPlan *plan, bool counted)
+{
+	AlgebraColumn *rows = list_nth(plan->columns, plan->nkeys);
+	char *any = any_doubt(plan, counted, false);
+	char *certain = any_doubt(plan, counted, true);
+	StringInfoData out;
+
+	if (any == NULL)
+		return "0";
+	initStringInfo(&out);
+	appendStringInfoString(&out, "CASE");
+	/* nothing is computed again for a group that is gone; the one group without a key never is */
+	if (plan->nkeys > 0)
+		appendStringInfo(&out, " WHEN %s <= 0 THEN 0", added_of(rows));
+	appendStringInfo(&out, "\n\t\tWHEN %s THEN %d", certain, STRATA_RESCAN);
+	if (strcmp(any, certain) != 0)
+		appendStringInfo(&out, "\n\t\tWHEN %s THEN %d", any, STRATA_RESCAN_COUNT);
+	appendStringInfoString(&out, " ELSE 0 END");
+	return out.data;
 }
 
 /* ---- rows of two sets with the same key ---- */
@@ -286,8 +337,9 @@ null_patterns(const AlgebraPlan *plan, bool nulls)
 }
 
 /* Each row of one set (c) beside that of the other (s) with its key. columns: how it begins, up to FROM. */
-static char *
-left_join(const AlgebraPlan *plan, const char *columns, const char *c, const char *s, bool nulls, const char *condition)
+char *
+algebra_left_join(const AlgebraPlan *plan, const char *columns, const char *c, const char *s, bool nulls,
+				  const char *condition)
 {
 	StringInfoData out;
 	ListCell *cell;
@@ -314,7 +366,7 @@ left_join(const AlgebraPlan *plan, const char *columns, const char *c, const cha
 char *
 strata_algebra_state(const StrataAlgebra *algebra, const char *rowset, bool nulls)
 {
-	AlgebraPlan *plan = plan_of(algebra);
+	AlgebraPlan *plan = algebra_plan_of(algebra);
 	StringInfoData select, out;
 	ListCell *cell;
 
@@ -403,13 +455,42 @@ changed_condition(const AlgebraPlan *plan)
 	return out.data;
 }
 
+char *
+strata_algebra_change(const StrataAlgebra *algebra, const List *changed)
+{
+	AlgebraPlan *plan = algebra_plan_of(algebra);
+	Query *change = strata_incremental_change(copyObject(algebra->core), changed);
+
+	if (change == NULL)
+		return NULL;
+	return psprintf("SELECT * FROM (\n%s\nFROM (%s) AS core%s\n) AS change\nWHERE %s", change_columns(plan),
+					strata_incremental_deparse(change),
+					plan->nkeys > 0 ? psprintf("\nGROUP BY %s", key_names(plan, "", "%s")) : "",
+					changed_condition(plan));
+}
+
+char *
+strata_algebra_touched(const StrataAlgebra *algebra, const List *changed)
+{
+	AlgebraPlan *plan = algebra_plan_of(algebra);
+	Query *change = strata_incremental_change(copyObject(algebra->core), changed);
+
+	if (change == NULL || plan->nkeys == 0)
+		return NULL;
+	return psprintf("SELECT DISTINCT %s FROM (%s) AS core", key_names(plan, "", "%s"),
+					strata_incremental_deparse(change));
+}
+
 /*
  * Most updates leave an extremum's column alone: the value of a row that went comes again. Where the extremes of what came and of
  * what left are the same, the rows that have it are counted; the extremum stays if not more of them left than came.
  */
-static char *
-change_with_stays(const AlgebraPlan *plan, const char *core)
+char *
+strata_algebra_counted(const StrataAlgebra *algebra, const List *changed, const char *groups, const char *keys,
+					   bool nulls)
 {
+	AlgebraPlan *plan = algebra_plan_of(algebra);
+	char *core = strata_incremental_deparse(strata_incremental_change(copyObject(algebra->core), changed));
 	StringInfoData columns, stays, where;
 	char *by = plan->nkeys > 0 ? psprintf("\nGROUP BY %s", key_names(plan, "change.", "%s")) : "";
 	ListCell *cell;
@@ -424,7 +505,7 @@ change_with_stays(const AlgebraPlan *plan, const char *core)
 		char *name = column->state.name;
 		char *same;
 
-		if (!may_stay(column))
+		if (!algebra_may_stay(column))
 			continue;
 		same = psprintf("change.%s %s change.%s AND core.a%d %s change.%s", name,
 						strata_base_equality(column->state.type), removed_name(column), column->argument->number,
@@ -435,216 +516,88 @@ change_with_stays(const AlgebraPlan *plan, const char *core)
 		appendStringInfo(&where, "%s%s", where.len == 0 ? "" : "\n\tOR ", same);
 	}
 	/* keys that hold a NULL find nothing, which is always safe */
-	return psprintf("WITH core AS MATERIALIZED (\n%s\n), change AS (\n%s\nFROM core%s\n), stays AS (\nSELECT %s\n"
-					"FROM change JOIN core ON %s\nWHERE %s%s\n)\nSELECT change.*%s\nFROM change LEFT JOIN stays ON %s",
-					core, change_columns(plan),
-					plan->nkeys > 0 ? psprintf("\nGROUP BY %s", key_names(plan, "", "%s")) : "", stays.data,
-					match_condition(plan, "core", "change", 0), where.data, by, columns.data,
-					match_condition(plan, "stays", "change", 0));
+	return psprintf(
+		"WITH change AS MATERIALIZED (\n%s\n), stays AS (\nSELECT %s\nFROM change JOIN (%s) AS core ON %s\n"
+		"WHERE %s%s\n)\nSELECT change.*%s\nFROM change LEFT JOIN stays ON %s",
+		keys ? algebra_left_join(plan, "SELECT s.*", quote_identifier(keys), quote_identifier(groups), nulls, NULL)
+			 : psprintf("SELECT * FROM %s", quote_identifier(groups)),
+		stays.data, core, match_condition(plan, "core", "change", 0), where.data, by, columns.data,
+		match_condition(plan, "stays", "change", 0));
 }
 
-char *
-strata_algebra_change(const StrataAlgebra *algebra, const List *changed)
+/* The old state beside the new, from the columns that algebra_left_join gives. */
+static char *
+merged_columns(const AlgebraPlan *plan, bool fresh)
 {
-	AlgebraPlan *plan = plan_of(algebra);
-	Query *change = strata_incremental_change(copyObject(algebra->core), changed);
-	ListCell *cell;
-	char *core;
-
-	if (change == NULL)
-		return NULL;
-	core = strata_incremental_deparse(change);
-	foreach (cell, plan->columns)
-		if (may_stay(lfirst(cell)))
-			return psprintf("%s\nWHERE %s", change_with_stays(plan, core), changed_condition(plan));
-	return psprintf("SELECT * FROM (\n%s\nFROM (%s) AS core%s\n) AS change\nWHERE %s", change_columns(plan), core,
-					plan->nkeys > 0 ? psprintf("\nGROUP BY %s", key_names(plan, "", "%s")) : "",
-					changed_condition(plan));
-}
-
-char *
-strata_algebra_merge(const StrataAlgebra *algebra, const char *change, const char *state, bool nulls)
-{
-	AlgebraPlan *plan = plan_of(algebra);
-	AlgebraColumn *rows = list_nth(plan->columns, plan->nkeys);
-	StringInfoData select, doubts;
+	StringInfoData select;
 	ListCell *cell;
 
 	initStringInfo(&select);
-	initStringInfo(&doubts);
 	appendStringInfoString(&select, "SELECT s.ctid AS strata_ctid");
 	foreach (cell, plan->columns)
 	{
 		AlgebraColumn *column = lfirst(cell);
 
 		if (column->role == ALGEBRA_KEY)
-			appendStringInfo(&select, ", %s", merged_of(plan, column));
+			appendStringInfo(&select, ", c.%s", column->state.name);
 		else
 			appendStringInfo(&select, ",\n\ts.%s AS o_%s", column->state.name, column->state.name);
 	}
 	foreach (cell, plan->columns)
 	{
 		AlgebraColumn *column = lfirst(cell);
-		char *doubt = doubt_of(column);
 
 		if (column->role != ALGEBRA_KEY)
-			appendStringInfo(&select, ",\n\t%s AS %s", merged_of(plan, column), column->state.name);
-		if (doubt != NULL)
-			appendStringInfo(&doubts, "%s%s", doubts.len == 0 ? "" : " OR ", doubt);
+			appendStringInfo(&select, ",\n\t%s AS %s",
+							 fresh ? psprintf("c.%s", column->state.name) : algebra_merged(plan, column),
+							 column->state.name);
 	}
-	/* nothing is computed again for a group that is gone; the one group without a key never is */
-	if (doubts.len == 0)
-		appendStringInfoString(&doubts, "false");
-	else if (plan->nkeys > 0)
-		doubts.data = psprintf("%s > 0 AND (%s)", added_of(rows), doubts.data);
-	appendStringInfo(&select, ",\n\t%s AS strata_rescan", doubts.data);
-	return left_join(plan, select.data, quote_identifier(change), state, nulls,
-					 plan->nkeys > 0 ? "(s.ctid IS NOT NULL OR c.n <> 0)" : NULL);
+	return select.data;
 }
 
 char *
-strata_algebra_rescanned(const StrataAlgebra *algebra, const char *merge, const char *fresh, bool nulls)
+strata_algebra_merge(const StrataAlgebra *algebra, const char *change, const char *state, bool nulls, bool counted)
 {
-	AlgebraPlan *plan = plan_of(algebra);
-	StringInfoData kept, filled;
+	AlgebraPlan *plan = algebra_plan_of(algebra);
+
+	return algebra_left_join(
+		plan, psprintf("%s,\n\t%s AS strata_rescan", merged_columns(plan, false), algebra_doubts(plan, counted)),
+		quote_identifier(change), state, nulls, plan->nkeys > 0 ? "(s.ctid IS NOT NULL OR c.n <> 0)" : NULL);
+}
+
+/* The keys' groups as their rows give them; those without rows, too. */
+char *
+algebra_fresh(const AlgebraPlan *plan, const char *keys, const char *fresh, bool nulls)
+{
+	StringInfoData select;
 	ListCell *cell;
 
-	initStringInfo(&kept);
-	initStringInfo(&filled);
-	appendStringInfoString(&kept, "SELECT c.strata_ctid");
+	if (plan->nkeys == 0)
+		return pstrdup(quote_identifier(fresh));
+	initStringInfo(&select);
 	foreach (cell, plan->columns)
 	{
 		AlgebraColumn *column = lfirst(cell);
 
-		appendStringInfo(&kept, ", c.%s%s", column->role == ALGEBRA_KEY ? "" : "o_", column->state.name);
-	}
-	appendStringInfoString(&filled, kept.data);
-	foreach (cell, plan->columns)
-	{
-		AlgebraColumn *column = lfirst(cell);
-
+		appendStringInfo(&select, "%s", select.len == 0 ? "SELECT " : ", ");
 		if (column->role == ALGEBRA_KEY)
-			continue;
-		appendStringInfo(&kept, ", c.%s", column->state.name);
-		if (column->role == ALGEBRA_EXTREMUM)
-			appendStringInfo(&filled, ", s.%s", column->state.name);
+			appendStringInfo(&select, "c.%s", column->state.name);
+		else if (column->role == ALGEBRA_EXTREMUM)
+			appendStringInfo(&select, "s.%s", column->state.name);
 		else
-			appendStringInfo(&filled, ", coalesce(s.%s, 0) AS %s", column->state.name, column->state.name);
+			appendStringInfo(&select, "coalesce(s.%s, 0) AS %s", column->state.name, column->state.name);
 	}
-	appendStringInfoString(&kept, ", false AS strata_rescan");
-	appendStringInfoString(&filled, ", false AS strata_rescan");
-	return psprintf(
-		"%s\nFROM %s AS c\nWHERE NOT c.strata_rescan\nUNION ALL\n%s", kept.data, quote_identifier(merge),
-		left_join(plan, filled.data, quote_identifier(merge), quote_identifier(fresh), nulls, "c.strata_rescan"));
-}
-
-/* ---- output ---- */
-
-/* The groups of a row set or table, with their aggregates; prefix: of its columns. */
-static char *
-groups(const AlgebraPlan *plan, const char *from, const char *prefix, const char *sign)
-{
-	StringInfoData out;
-	ListCell *cell;
-
-	initStringInfo(&out);
-	appendStringInfoString(&out, "SELECT ");
-	foreach (cell, plan->columns)
-	{
-		AlgebraColumn *column = lfirst(cell);
-
-		if (column->role != ALGEBRA_KEY)
-			break;
-		if (column->key_type == column->state.type)
-			appendStringInfo(&out, "%s, ", column->state.name);
-		else
-			appendStringInfo(&out, "CASE WHEN %s IS NOT NULL THEN %s::%s END AS %s, ", column->state.name,
-							 column->state.name, format_type_be_qualified(column->key_type), column->state.name);
-	}
-	foreach (cell, plan->aggregates)
-	{
-		AlgebraAggregate *aggregate = lfirst(cell);
-
-		appendStringInfo(&out, "%s AS v%d,\n\t", algebra_final(aggregate, prefix), aggregate->number);
-	}
-	appendStringInfo(&out, "%s AS " STRATA_SIGN "\nFROM %s", sign, from);
-	if (plan->nkeys > 0)
-		appendStringInfo(&out, "\nWHERE %sn > 0", prefix);
-	else
-		appendStringInfo(&out, "\nWHERE %sn IS NOT NULL", prefix);
-	return out.data;
-}
-
-static void
-add_group_column(RangeTblEntry *rte, char *name, Oid type, Oid collation)
-{
-	rte->eref->colnames = lappend(rte->eref->colnames, makeString(name));
-	rte->coltypes = lappend_oid(rte->coltypes, type);
-	rte->coltypmods = lappend_int(rte->coltypmods, -1);
-	rte->colcollations = lappend_oid(rte->colcollations, collation);
-}
-
-/* SELECT the part's columns FROM strata_groups WHERE its HAVING. */
-static Query *
-output_query(const AlgebraPlan *plan, bool sign)
-{
-	Query *query = makeNode(Query);
-	RangeTblEntry *rte = makeNode(RangeTblEntry);
-	RangeTblRef *reference = makeNode(RangeTblRef);
-	ListCell *cell;
-
-	rte->rtekind = RTE_CTE;
-	rte->ctename = ALGEBRA_GROUPS;
-	rte->inFromCl = true;
-	rte->eref = makeAlias(ALGEBRA_GROUPS, NIL);
-	foreach (cell, plan->columns)
-	{
-		AlgebraColumn *column = lfirst(cell);
-
-		if (column->role == ALGEBRA_KEY)
-			add_group_column(rte, column->state.name, column->key_type, column->state.collation);
-	}
-	foreach (cell, plan->aggregates)
-	{
-		AlgebraAggregate *aggregate = lfirst(cell);
-
-		add_group_column(rte, psprintf("v%d", aggregate->number), aggregate->aggref->aggtype,
-						 aggregate->aggref->aggcollid);
-	}
-	add_group_column(rte, STRATA_SIGN, INT4OID, InvalidOid);
-	query->commandType = CMD_SELECT;
-	query->canSetTag = true;
-	query->rtable = list_make1(rte);
-	reference->rtindex = 1;
-	query->jointree = makeFromExpr(list_make1(reference), copyObject(plan->having));
-	query->targetList = copyObject(plan->targets);
-	foreach (cell, query->targetList)
-		lfirst_node(TargetEntry, cell)->resno = foreach_current_index(cell) + 1;
-	if (sign)
-	{
-		Var *var = makeVar(1, list_length(rte->eref->colnames), INT4OID, -1, InvalidOid, 0);
-
-		query->targetList = lappend(
-			query->targetList, makeTargetEntry((Expr *) var, list_length(query->targetList) + 1, STRATA_SIGN, false));
-	}
-	return query;
+	return psprintf("(%s)",
+					algebra_left_join(plan, select.data, quote_identifier(keys), quote_identifier(fresh), nulls, NULL));
 }
 
 char *
-strata_algebra_output(const StrataAlgebra *algebra, const char *merge)
+strata_algebra_rescanned(const StrataAlgebra *algebra, const char *keys, const char *fresh, const char *state,
+						 bool nulls)
 {
-	AlgebraPlan *plan = plan_of(algebra);
-	const char *from = quote_identifier(merge);
+	AlgebraPlan *plan = algebra_plan_of(algebra);
 
-	return psprintf("WITH " ALGEBRA_GROUPS " AS (\n%s\nUNION ALL\n%s\n)\n%s", groups(plan, from, "o_", "-1"),
-					groups(plan, from, "", "1"), strata_incremental_deparse(output_query(plan, true)));
-}
-
-char *
-strata_algebra_result(const StrataAlgebra *algebra, const char *state)
-{
-	AlgebraPlan *plan = plan_of(algebra);
-
-	return psprintf("WITH " ALGEBRA_GROUPS " AS (\n%s\n)\n%s", groups(plan, state, "", "1"),
-					strata_incremental_deparse(output_query(plan, false)));
+	return algebra_left_join(plan, psprintf("%s,\n\t0 AS strata_rescan", merged_columns(plan, true)),
+							 algebra_fresh(plan, keys, fresh, nulls), state, nulls,
+							 plan->nkeys > 0 ? "(s.ctid IS NOT NULL OR c.n <> 0)" : NULL);
 }

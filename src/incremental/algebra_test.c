@@ -74,9 +74,17 @@ strata_incremental_algebra_sql(PG_FUNCTION_ARGS)
 	put(result, "state", strata_algebra_state(algebra, NULL, false));
 	put(result, "fresh", strata_algebra_state(algebra, "t_keys", true));
 	put(result, "change", strata_algebra_change(algebra, changed));
-	put(result, "merge", strata_algebra_merge(algebra, "t_change", "t_state", true));
-	put(result, "merge without nulls", strata_algebra_merge(algebra, "t_change", "t_state", false));
-	put(result, "rescanned", strata_algebra_rescanned(algebra, "t_merge", "t_fresh", true));
+	put(result, "merge", strata_algebra_merge(algebra, "t_change", "t_state", true, false));
+	put(result, "merge without nulls", strata_algebra_merge(algebra, "t_change", "t_state", false, false));
+	if (algebra->may_stay && changed != NIL)
+	{
+		put(result, "counted",
+			strata_algebra_counted(algebra, changed, "t_change", algebra->nkeys > 0 ? "t_keys" : NULL, true));
+		put(result, "merge counted", strata_algebra_merge(algebra, "t_counted", "t_state", true, true));
+	}
+	put(result, "rescanned", strata_algebra_rescanned(algebra, "t_keys", "t_fresh", "t_state", true));
+	if (algebra->shown != NIL)
+		put(result, "shown", "yes");
 	put(result, "output", strata_algebra_output(algebra, "t_merged"));
 	put(result, "result", strata_algebra_result(algebra, "t_state"));
 	return (Datum) 0;

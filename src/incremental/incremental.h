@@ -127,6 +127,12 @@ typedef struct StrataAlgebra
 	int nkeys;
 	List *columns; /* StrataStateColumn * of the state table, in order */
 	Query *core;   /* linear: k1.., then the aggregates' arguments */
+	List *
+		shown; /* int: the output column (from 1) that shows each of the state's; NIL: the output does not tell the state */
+	bool keys_have_values; /* no key can be NULL */
+	bool may_stay;         /* it has extremes that strata_algebra_counted() looks at */
+	bool
+		consolidated; /* changes that leave an extremum as it was are taken for others unless they are consolidated first */
 	void *private;
 } StrataAlgebra;
 
@@ -136,14 +142,32 @@ extern StrataAlgebra *strata_incremental_algebra(const StrataPart *part);
 extern char *strata_algebra_state(const StrataAlgebra *algebra, const char *rowset, bool nulls);
 /* The change by group: k1.., n, changes of the state. NULL when nothing it reads has changed. */
 extern char *strata_algebra_change(const StrataAlgebra *algebra, const List *changed);
+/* The keys that the change touches: k1.. NULL: no change, or no keys. */
+extern char *strata_algebra_touched(const StrataAlgebra *algebra, const List *changed);
 /*
  * The row set of the statement above, joined to the state table: strata_ctid (NULL: a new group), k1..,
- * the old state as o_n, o_..., the new as n, ..., and strata_rescan (true: the new state must be computed again from what
- * the part reads: an extremum left, NaN, a scale left).
+ * the old state as o_n, o_..., the new as n, ..., and strata_rescan. nulls: keys may be NULL. counted: it is that of strata_algebra_counted.
  */
-extern char *strata_algebra_merge(const StrataAlgebra *algebra, const char *change, const char *state, bool nulls);
-/* The same rows, those to be computed again filled from the row set of strata_algebra_state() for their keys. */
-extern char *strata_algebra_rescanned(const StrataAlgebra *algebra, const char *merge, const char *fresh, bool nulls);
+extern char *strata_algebra_merge(const StrataAlgebra *algebra, const char *change, const char *state, bool nulls,
+								  bool counted);
+/* The new state must be computed again from what the part reads: an extremum left, NaN, a scale left. */
+#define STRATA_RESCAN 2
+/* Not if the extremum that left came as often as it left: strata_algebra_counted tells. */
+#define STRATA_RESCAN_COUNT 1
+/* The groups (of strata_algebra_change) of these keys (NULL: all), and which of their extremes came as often as they left. */
+extern char *strata_algebra_counted(const StrataAlgebra *algebra, const List *changed, const char *groups,
+									const char *keys, bool nulls);
+/* As strata_algebra_merge, for the groups of the keys as strata_algebra_state() gives them (fresh). keys, fresh: row sets */
+extern char *strata_algebra_rescanned(const StrataAlgebra *algebra, const char *keys, const char *fresh,
+									  const char *state, bool nulls);
+/*
+ * The same two where a table of the output is the state, for strata_delta_merge_take: the row's address, n, strata_rescan, the output columns as they
+ * shall be, then those that may differ (not keys) as they are. columns: names of the table's. HAVING there is none.
+ */
+extern char *strata_algebra_own_merge(const StrataAlgebra *algebra, const char *change, const char *table,
+									  const List *columns, bool nulls, bool counted);
+extern char *strata_algebra_own_rescanned(const StrataAlgebra *algebra, const char *keys, const char *fresh,
+										  const char *table, const List *columns, bool nulls);
 /* Signed output rows (the part's columns, strata_sign) of merged groups: the old ones out, the new ones in. */
 extern char *strata_algebra_output(const StrataAlgebra *algebra, const char *merge);
 /* The part's output from the whole state table. */

@@ -126,17 +126,30 @@ put_part(Explain *e, StrataPart *part)
 		case STRATA_RULE_ALGEBRA:
 		{
 			char *state = psprintf("strata_state.m%d_s%d", e->m->model->id, part->number);
+			bool own = !OidIsValid(list_nth_oid(e->m->states, part->number - 1));
+			List *columns = own ? layers_names(layers_target_columns(e->m->model->relid)) : NIL;
+			bool nulls = false;
 			char *change = strata_algebra_change(algebra, e->changed);
 
 			if (change == NULL)
 				break;
 			put_sql(e, "the change of each group (strata_groups)", change);
-			put_sql(e, "merged with the state (strata_merge), which is then written",
-					strata_algebra_merge(algebra, "strata_groups", state, false));
+			if (own)
+				put(e, "-- the target is its own state: its rows tell all that is kept of a group");
+			put_sql(e,
+					own ? "merged with the target's rows, which are then written"
+						: "merged with the state (strata_merge), which is then written",
+					own ? strata_algebra_own_merge(algebra, "strata_groups", table, columns, nulls, false)
+						: strata_algebra_merge(algebra, "strata_groups", state, nulls, false));
+			if (algebra->may_stay)
+				put_sql(e, "where an extremum seems to have left (strata_keys): whether it came as often",
+						strata_algebra_counted(algebra, e->changed, "strata_groups",
+											   algebra->nkeys > 0 ? "strata_keys" : NULL, nulls));
 			put_sql(e, "groups whose state does not follow from that, from their rows",
 					strata_algebra_state(algebra, algebra->nkeys > 0 ? "strata_keys" : NULL, false));
-			put_sql(e, "its change, as signed rows; added to the table",
-					strata_algebra_output(algebra, "strata_merge"));
+			if (!own)
+				put_sql(e, "its change, as signed rows; added to the table",
+						strata_algebra_output(algebra, "strata_merge"));
 			break;
 		}
 		case STRATA_RULE_KEYS:

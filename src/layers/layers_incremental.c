@@ -309,7 +309,10 @@ index_target(const IncrementalModel *m, const StrataPart *last)
 	if (m->key != NIL && get_rel_relkind(model->relid) == RELKIND_PARTITIONED_TABLE &&
 		layers_primary_key(model->relid) == NIL)
 		columns = indexed(target, positions_of(target, m->key));
-	else if (m->key == NIL && last->keys != NIL)
+	/* also where the target is the state of its groups and they are not found by the key */
+	else if (last->keys != NIL &&
+			 (m->key == NIL || (last->rule == STRATA_RULE_ALGEBRA &&
+								!list_member_int(last->keys, linitial_int(positions_of(target, m->key))))))
 		columns = indexed(target, last->keys);
 	if (OidIsValid(there))
 	{
@@ -415,8 +418,13 @@ find_states(IncrementalModel *m, bool make)
 			algebra = NULL;
 		}
 		state = algebra ? hidden_oid(m->model, suffix) : InvalidOid;
-
-		if (algebra && make)
+		if (algebra && layers_owns_state(m, part, algebra))
+		{
+			if (OidIsValid(state) && make)
+				layers_keeper_ddl(psprintf("DROP TABLE %s", strata_registry_state_relation(m->model->id, suffix)));
+			state = InvalidOid;
+		}
+		else if (algebra && make)
 			state = make_table(m->model, suffix, state_columns(algebra), first_positions(algebra->nkeys), true);
 		else if (algebra && (!OidIsValid(state) || !same_columns(state, state_columns(algebra))))
 			return false;
@@ -434,6 +442,7 @@ signature(const IncrementalModel *m)
 {
 	StringInfoData buf;
 	ListCell *lc;
+	ListCell *column;
 
 	initStringInfo(&buf);
 	appendStringInfo(&buf, "1 %d %s", m->model->version, m->model->settings.time_zone);
@@ -442,6 +451,16 @@ signature(const IncrementalModel *m)
 		StrataPart *part = lfirst(lc);
 
 		appendStringInfo(&buf, "\n%d %s", part->rule, strata_incremental_full(part));
+	}
+	/* which columns the state has hangs on more than the query: on what may be NULL */
+	foreach (lc, m->algebras)
+	{
+		StrataAlgebra *algebra = lfirst(lc);
+
+		appendStringInfo(&buf, "\n%d", OidIsValid(list_nth_oid(m->states, foreach_current_index(lc))));
+		if (algebra)
+			foreach (column, algebra->columns)
+				appendStringInfo(&buf, " %s", ((StrataStateColumn *) lfirst(column))->name);
 	}
 	foreach (lc, m->plan->functions)
 	{

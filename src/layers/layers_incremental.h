@@ -38,7 +38,7 @@ typedef struct IncrementalModel
 	List *columns;        /* names of the last part's columns */
 	StrataIncremental *plan;
 	List *hidden;             /* Oid: tables of the hidden parts, by number - 1 */
-	List *states;             /* Oid: state table of each part, by number - 1; InvalidOid none */
+	List *states;             /* Oid: state table of each part, by number - 1; InvalidOid none, or the target is */
 	List *algebras;           /* StrataAlgebra *: likewise; NULL none */
 	const LayersHooks *hooks; /* NULL: none */
 	List *tables;             /* Oid: tables beside the target, as they were found; NIL none */
@@ -50,6 +50,9 @@ typedef struct IncrementalModel
 	bool waits;               /* it would be, but for capture that is not on yet */
 	char *signature;          /* of all that the stored state rests on */
 } IncrementalModel;
+
+/* layers_incremental_own.c: whether the target's rows are the state of the part's groups */
+extern bool layers_owns_state(const IncrementalModel *m, const StrataPart *part, const StrataAlgebra *algebra);
 
 /* How far a model has seen one of its inputs. */
 typedef struct IncrementalPosition

@@ -7,9 +7,7 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/xact.h"
-#include "catalog/pg_aggregate.h"
 #include "executor/tuptable.h"
 #include "layers/layers_incremental_work.h"
 #include "miscadmin.h"
@@ -18,7 +16,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
-#include "utils/syscache.h"
 
 char *
 layers_work_set_name(Oid relid)
@@ -75,27 +72,6 @@ is_sum(const Query *core)
 	return true;
 }
 
-/* min and max (and bool_and, bool_or): what seems to have left would be looked for, though it came again. */
-static bool
-has_extremum(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, Aggref))
-	{
-		HeapTuple tuple = SearchSysCache1(AGGFNOID, ObjectIdGetDatum(((Aggref *) node)->aggfnoid));
-		bool found = HeapTupleIsValid(tuple) && OidIsValid(((Form_pg_aggregate) GETSTRUCT(tuple))->aggsortop);
-
-		if (HeapTupleIsValid(tuple))
-			ReleaseSysCache(tuple);
-		if (found)
-			return true;
-	}
-	if (IsA(node, Query))
-		return query_tree_walker((Query *) node, has_extremum, context, 0);
-	return expression_tree_walker(node, has_extremum, context);
-}
-
 /*
  * Whether all that is done with the relation's changes is adding them up by group. Then it costs more to take opposite rows off
  * first than to add both.
@@ -112,7 +88,7 @@ only_added_up(const IncrementalModel *m, Oid relid)
 		StrataAlgebra *algebra = list_nth(m->algebras, part->number - 1);
 
 		if (layers_work_reads((Node *) part->query, list_make1(&c)) &&
-			!(algebra && is_sum(algebra->core) && !has_extremum((Node *) part->query, NULL)))
+			!(algebra && is_sum(algebra->core) && !algebra->consolidated))
 			return false;
 	}
 	return true;
@@ -257,98 +233,6 @@ run_whole(Work *w, const StrataPart *part)
 	return true;
 }
 
-/* How many of the merged groups have to be computed again from their rows. */
-static int64
-count_rescans(Work *w, StrataRowSet *merged)
-{
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(merged->desc, &TTSOpsMinimalTuple);
-	int64 n = 0;
-
-	tuplestore_rescan(merged->store);
-	while (tuplestore_gettupleslot(merged->store, true, false, slot))
-	{
-		bool isnull;
-		Datum flag = slot_getattr(slot, merged->desc->natts, &isnull);
-
-		n += !isnull && DatumGetBool(flag);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	tuplestore_rescan(merged->store);
-	return n;
-}
-
-/* The groups whose new state does not follow from the old one and the change. */
-static StrataRowSet *
-rescan(Work *w, const StrataAlgebra *algebra, StrataRowSet *merged, bool nulls)
-{
-	Snapshot snapshot = w->refresh->snapshot;
-	StrataRowSet *keys = NULL;
-	StrataRowSet *fresh;
-	StrataRowSet *all;
-
-	if (algebra->nkeys > 0)
-	{
-		List *names = NIL;
-
-		for (int i = 1; i <= algebra->nkeys; i++)
-			names = lappend(names, psprintf("k%d", i));
-		keys = strata_base_run_rowset(
-			"strata_keys",
-			psprintf("SELECT %s FROM strata_merge WHERE strata_rescan", strata_base_join_quoted(names, ", ")), NULL,
-			snapshot, list_make1(merged));
-	}
-	fresh = strata_base_run_rowset("strata_fresh", strata_algebra_state(algebra, keys ? "strata_keys" : NULL, nulls),
-								   NULL, snapshot, keys ? list_make1(keys) : NIL);
-	all =
-		strata_base_run_rowset("strata_merge", strata_algebra_rescanned(algebra, "strata_merge", "strata_fresh", nulls),
-							   NULL, snapshot, list_make2(merged, fresh));
-	if (keys)
-		strata_rowset_free(keys);
-	strata_rowset_free(fresh);
-	strata_rowset_free(merged);
-	return all;
-}
-
-static bool
-run_algebra(Work *w, const StrataPart *part)
-{
-	StrataAlgebra *algebra = list_nth(w->m->algebras, part->number - 1);
-	Oid state = list_nth_oid(w->m->states, part->number - 1);
-	char *label = strata_base_label("strata_state", get_rel_name(state));
-	List *columns = layers_names(layers_target_columns(state));
-	Oid relid = part->last ? w->m->model->relid : list_nth_oid(w->m->hidden, part->number - 1);
-	char *sql = strata_algebra_change(algebra, w->changed);
-	StrataRowSet *groups;
-	StrataRowSet *merged;
-	bool nulls;
-
-	if (sql == NULL)
-		return true;
-	if (layers_work_is_dearer(w, part, sql, w->rowsets, true, 1.5))
-		return layers_work_refuse_cost(w);
-	groups = layers_work_run(w, "strata_groups", sql);
-	if (groups->count == 0)
-	{
-		strata_rowset_free(groups);
-		return true;
-	}
-	nulls = layers_work_has_nulls(groups, algebra->nkeys);
-	merged = strata_base_run_rowset("strata_merge", strata_algebra_merge(algebra, "strata_groups", label, nulls), NULL,
-									w->refresh->snapshot, layers_work_with(w->rowsets, groups));
-	if (count_rescans(w, merged) > 0)
-		merged = rescan(w, algebra, merged, nulls);
-	strata_rowset_free(groups);
-	if (!strata_delta_merge_state(label, columns, algebra->nkeys, merged, w->refresh->snapshot))
-	{
-		*w->failure = psprintf("the state in %s does not fit what has changed", label);
-		return false;
-	}
-	sql = strata_algebra_output(algebra, "strata_merge");
-	groups = strata_base_run_signed(layers_work_set_name(relid), sql, NULL, w->refresh->snapshot, list_make1(merged));
-	strata_rowset_free(merged);
-	return layers_work_apply_signed(w, part, groups);
-}
-
 /* all_but_last: the last part's rows are not written, its changes are looked at by the caller */
 static bool
 run_parts(Work *w, bool all_but_last)
@@ -377,7 +261,7 @@ run_parts(Work *w, bool all_but_last)
 				done = run_signed(w, part);
 				break;
 			case STRATA_RULE_ALGEBRA:
-				done = run_algebra(w, part);
+				done = layers_work_algebra(w, part);
 				break;
 			case STRATA_RULE_KEYS:
 				done = run_keys(w, part);
@@ -602,7 +486,7 @@ layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh)
 		if (part->last && m->extract)
 			return sql;
 		t = layers_work_target(&w, part);
-		if (algebra)
+		if (algebra && OidIsValid(list_nth_oid(m->states, part->number - 1)))
 		{
 			StrataDeltaTarget s = {0};
 

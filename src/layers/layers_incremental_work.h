@@ -33,6 +33,7 @@ extern void layers_work_note_change(Work *w, Oid relid, StrataRowSet *set);
 extern void layers_work_prepare_write(Work *w, StrataRowSet *rows);
 /* The change of a part's rows as signed rows: written, and handed on. False: a row that has to go is not there. */
 extern bool layers_work_apply_signed(Work *w, const StrataPart *part, StrataRowSet *change);
+extern void layers_work_add_counts(Work *w, const StrataPart *part, const StrataDeltaCounts *counts);
 extern StrataDeltaTarget layers_work_target(const Work *w, const StrataPart *part);
 extern List *layers_work_with(const List *sets, StrataRowSet *one);
 /* The rows in scope become those of the query: written, and what changed handed on. */
@@ -47,6 +48,10 @@ extern bool layers_work_is_dearer(Work *w, const StrataPart *part, const char *s
 extern bool layers_work_are_most(const Work *w, const StrataPart *part, uint64 keys);
 /* False, with the failure set. */
 extern bool layers_work_refuse_cost(Work *w);
+/* layers_incremental_algebra.c. False: what is kept does not fit what has changed. */
+extern bool layers_work_algebra(Work *w, const StrataPart *part);
+/* The groups of these keys (k1, .., as strata_algebra_touched gives them; named strata_keys) computed again from their rows. */
+extern bool layers_work_rescan_groups(Work *w, const StrataPart *part, StrataRowSet *keys);
 /* layers_incremental_fact.c; done: it was, by looking the dimensions' changes up in the fact */
 extern bool layers_work_fact(Work *w, const StrataPart *part, bool *done);
 /* A dimension that has lost a member which the fact would have it keep: label; NULL none. */

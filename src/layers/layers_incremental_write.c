@@ -28,8 +28,8 @@ layers_work_target(const Work *w, const StrataPart *part)
 	return t;
 }
 
-static void
-add_counts(Work *w, const StrataPart *part, const StrataDeltaCounts *counts)
+void
+layers_work_add_counts(Work *w, const StrataPart *part, const StrataDeltaCounts *counts)
 {
 	if (!part->last)
 		return;
@@ -101,7 +101,7 @@ layers_work_apply_signed(Work *w, const StrataPart *part, StrataRowSet *change)
 		*w->failure = psprintf("%s does not hold the rows that are to go", t.label);
 		return false;
 	}
-	add_counts(w, part, &counts);
+	layers_work_add_counts(w, part, &counts);
 	if (change->count > 0 && !part->last)
 		note_part_change(w, &t, change);
 	else if (asks_for_written(w, part))
@@ -136,5 +136,5 @@ layers_work_apply(Work *w, const StrataPart *part, const char *sql, List *rowset
 		w->written = change;
 	else if (change && change->count > 0)
 		note_part_change(w, &t, change);
-	add_counts(w, part, &counts);
+	layers_work_add_counts(w, part, &counts);
 }
