@@ -131,6 +131,8 @@ extern uint64 strata_base_run_into(const char *sql, const StrataArgs *args, Snap
 								   DestReceiver *dest);
 extern StrataRowSet *strata_base_run_rowset(const char *name, const char *sql, const StrataArgs *args,
 											Snapshot snapshot, List *rowsets);
+/* The same, of a statement that looks rows of a row set up in small tables (lookups.c). */
+extern StrataRowSet *strata_base_run_lookups(const char *name, const char *sql, Snapshot snapshot, List *rowsets);
 /*
  * Rows with a sign: a statement whose last column is strata_sign int4. The row set holds its rows consolidated by image: one row
  * per image with the sum of its signs, none where that is 0. Memory is bounded by work_mem.

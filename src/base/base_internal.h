@@ -6,6 +6,7 @@
 
 /* The planner is told about these from now on; gives those it was told about before. */
 extern List *strata_rowset_show(List *rowsets);
+extern void base_lookups_init(void);
 
 /* ---- kept plans (sql_kept.c) ---- */
 

@@ -163,4 +163,5 @@ strata_base_init(void)
 {
 	former_hook = get_relation_stats_hook;
 	get_relation_stats_hook = rowset_stats;
+	base_lookups_init();
 }

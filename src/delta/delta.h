@@ -22,6 +22,7 @@ typedef struct StrataDeltaTarget
 	List *
 		find; /* names: the columns by which signed rows are looked up (an index), NULLs allowed; NIL: key, else whole rows */
 	bool find_unique; /* at most one row of the target for each find value */
+	List *unknown;    /* names, none of the key: signed rows that go say nothing of these columns */
 } StrataDeltaTarget;
 
 typedef struct StrataDeltaCounts
@@ -42,6 +43,16 @@ extern void strata_delta_apply(const StrataDeltaTarget *target, const char *quer
  */
 extern bool strata_delta_apply_signed(const StrataDeltaTarget *target, StrataRowSet *change, Snapshot snapshot,
 									  StrataDeltaCounts *counts);
+/*
+ * The same, and in one write with it rows that are where they were and change in the columns that are unknown. moved: strata_ctid, strata_table, the columns;
+ * none of them is told by the change; NULL: there are none.
+ */
+extern bool strata_delta_apply_moved(const StrataDeltaTarget *target, StrataRowSet *change, StrataRowSet *moved,
+									 Snapshot snapshot, StrataDeltaCounts *counts);
+/* Rows that begin with a ctid and its table, each place once. */
+extern StrataRowSet *strata_delta_places(const char *name, const char *sql, Snapshot snapshot, List *rowsets);
+/* A name for a column beside the target's: this one, or one like it. */
+extern char *strata_delta_beside(const StrataDeltaTarget *target, const char *name);
 /*
  * The rows of the target that match scope (on alias o; NULL: all) become the result of the query; rows in both stay where they
  * are. Gives the change it made as signed rows, one per image, named change_name (NULL: none is made).

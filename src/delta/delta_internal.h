@@ -89,8 +89,6 @@ extern void delta_pair(DeltaPair *pair);
 extern void delta_pair_write(DeltaPair *pair);
 extern void delta_pair_free(DeltaPair *pair); /* what delta_pair made, and removed */
 
-/* name, or one like it that no column of the target has: for what stands beside the target's columns. */
-extern char *delta_beside(const StrataDeltaTarget *target, const char *name);
 extern char *delta_prefixed(const List *columns, const char *prefix);
 /* (a, b) = (1, x) for a message; the target's columns stand from attribute first (counted from 0) on. */
 extern char *delta_key_text(const DeltaWork *work, TupleDesc desc, int first, Datum *values, bool *nulls);

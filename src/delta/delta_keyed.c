@@ -39,8 +39,8 @@ rowset_desc(Receiver *r, bool with_columns)
 	const StrataDeltaTarget *t = r->work->target;
 	TupleDesc desc = CreateTemplateTupleDesc(2 + (with_columns ? r->ncolumns : 0));
 
-	TupleDescInitEntry(desc, 1, delta_beside(t, "strata_ctid"), TIDOID, -1, 0);
-	TupleDescInitEntry(desc, 2, delta_beside(t, "strata_table"), OIDOID, -1, 0);
+	TupleDescInitEntry(desc, 1, strata_delta_beside(t, "strata_ctid"), TIDOID, -1, 0);
+	TupleDescInitEntry(desc, 2, strata_delta_beside(t, "strata_table"), OIDOID, -1, 0);
 	for (int i = 0; with_columns && i < r->ncolumns; i++)
 	{
 		TupleDescCopyEntry(desc, 3 + i, r->desc, N_LEAD + i + 1);
@@ -135,9 +135,9 @@ static char *
 join_statement(const DeltaWork *work)
 {
 	const StrataDeltaTarget *t = work->target;
-	char *new = delta_beside(t, "strata_new");
-	char *ctid = delta_beside(t, "strata_ctid");
-	char *table = delta_beside(t, "strata_table");
+	char *new = strata_delta_beside(t, "strata_new");
+	char *ctid = strata_delta_beside(t, "strata_ctid");
+	char *table = strata_delta_beside(t, "strata_table");
 	StringInfoData on;
 	ListCell *lc;
 

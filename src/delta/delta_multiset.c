@@ -15,8 +15,8 @@ delta_multiset(DeltaWork *work)
 {
 	const StrataDeltaTarget *t = work->target;
 	char *columns = strata_base_join_quoted(t->columns, ", ");
-	char *missing = delta_beside(t, "strata_missing");
-	char *nth = delta_beside(t, "strata_nth");
+	char *missing = strata_delta_beside(t, "strata_missing");
+	char *nth = strata_delta_beside(t, "strata_nth");
 	StrataRowSet *desired;
 	StrataRowSet *images;
 

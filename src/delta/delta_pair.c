@@ -354,7 +354,7 @@ pair_by_join(Pairing *g, const List *by)
 	strata_base_run_into(psprintf("SELECT o.%s, o.%s, n.strata_sign, %s, %s\n"
 								  "  FROM (SELECT * FROM %s AS q (%s, strata_sign) WHERE strata_sign > 0) AS n\n"
 								  "  FULL JOIN delta_removed AS o ON %s",
-								  delta_beside(t, "strata_ctid"), delta_beside(t, "strata_table"),
+								  strata_delta_beside(t, "strata_ctid"), strata_delta_beside(t, "strata_table"),
 								  delta_prefixed(t->columns, "n"), delta_prefixed(t->columns, "o"),
 								  quote_identifier(p->added->name), strata_base_join_quoted(t->columns, ", "), on.data),
 						 NULL, p->work->snapshot, list_make2(p->added, p->removed), (DestReceiver *) g);

@@ -19,6 +19,10 @@ typedef struct Signed
 	DeltaPair pair;
 	StrataRowSet *change;
 	int ncolumns;
+	int *told; /* positions of the columns that rows which go are told by */
+	int ntold;
+	Datum *told_values;
+	bool *told_nulls;
 	DeltaMatch *match; /* NULL: candidates are all rows */
 	bool unique;       /* one row per find value at most */
 	bool new_only;     /* no row of the target has to be looked at */
@@ -37,8 +41,8 @@ delta_rowset_desc(const StrataDeltaTarget *t, TupleDesc query, int first, bool w
 	int n = with_columns ? list_length(t->columns) : 0;
 	TupleDesc desc = CreateTemplateTupleDesc(2 + n);
 
-	TupleDescInitEntry(desc, 1, delta_beside(t, "strata_ctid"), TIDOID, -1, 0);
-	TupleDescInitEntry(desc, 2, delta_beside(t, "strata_table"), OIDOID, -1, 0);
+	TupleDescInitEntry(desc, 1, strata_delta_beside(t, "strata_ctid"), TIDOID, -1, 0);
+	TupleDescInitEntry(desc, 2, strata_delta_beside(t, "strata_table"), OIDOID, -1, 0);
 	for (int i = 0; i < n; i++)
 	{
 		TupleDescCopyEntry(desc, 3 + i, query, first + i + 1);
@@ -57,6 +61,17 @@ end_nothing(DestReceiver *self)
 {
 }
 
+/* What a row that goes is told by. */
+static void
+tell(Signed *r, const Datum *values, const bool *nulls)
+{
+	for (int i = 0; i < r->ntold; i++)
+	{
+		r->told_values[i] = values[r->told[i]];
+		r->told_nulls[i] = nulls[r->told[i]];
+	}
+}
+
 static bool
 receive_candidate(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -70,8 +85,21 @@ receive_candidate(TupleTableSlot *slot, DestReceiver *self)
 	/* looked up by two images of one value (1.0 and 1.00) it comes twice */
 	if (r->offered && delta_places_add(r->offered, table, tid))
 		return true;
-	strata_signed_offer(r->wanted, slot->tts_values + 2, slot->tts_isnull + 2, tid, table);
+	tell(r, slot->tts_values + 2, slot->tts_isnull + 2);
+	strata_signed_offer(r->wanted, r->told_values, r->told_nulls, tid, table);
 	return true;
+}
+
+/* The target's columns again, those that nothing tells NULL. */
+static void
+spread(Signed *r, const Datum *values, const bool *nulls)
+{
+	memset(r->nulls + 2, true, sizeof(bool) * r->ncolumns);
+	for (int i = 0; i < r->ntold; i++)
+	{
+		r->values[2 + r->told[i]] = values[i];
+		r->nulls[2 + r->told[i]] = nulls[i];
+	}
 }
 
 static void
@@ -79,11 +107,10 @@ take(void *arg, ItemPointer tid, Oid table, Datum *values, bool *nulls)
 {
 	Signed *r = arg;
 
+	spread(r, values, nulls);
 	r->values[0] = PointerGetDatum(tid);
 	r->values[1] = ObjectIdGetDatum(table);
 	r->nulls[0] = r->nulls[1] = false;
-	memcpy(r->values + 2, values, sizeof(Datum) * r->ncolumns);
-	memcpy(r->nulls + 2, nulls, sizeof(bool) * r->ncolumns);
 	strata_rowset_put(r->pair.removed, r->values, r->nulls);
 }
 
@@ -97,7 +124,8 @@ leave(void *arg, ItemPointer tid, Oid table, Datum *values, bool *nulls)
 	{
 		MemoryContext old = MemoryContextSwitchTo(r->context);
 
-		r->taken = delta_key_text(r->pair.work, r->pair.desc, 0, values, nulls);
+		spread(r, values, nulls);
+		r->taken = delta_key_text(r->pair.work, r->pair.desc, 0, r->values + 2, r->nulls + 2);
 		MemoryContextSwitchTo(old);
 	}
 	r->stays = true;
@@ -112,9 +140,12 @@ prepare(Signed *r)
 	Datum *values = palloc(sizeof(Datum) * Max(1, n));
 	bool *nulls = palloc(sizeof(bool) * Max(1, n));
 	TupleTableSlot *slot = strata_rowset_rewind(r->change);
+	TupleDesc told = CreateTemplateTupleDesc(r->ntold);
 	StrataSigned *find = NULL;
 
-	r->wanted = strata_signed_start("delta_missing", r->pair.desc);
+	for (int i = 0; i < r->ntold; i++)
+		TupleDescCopyEntry(told, i + 1, r->pair.desc, r->told[i] + 1);
+	r->wanted = strata_signed_start("delta_missing", told);
 	strata_signed_match(r->wanted, take, r->unique ? leave : NULL, r);
 	for (int i = 0; i < n; i++)
 	{
@@ -132,7 +163,8 @@ prepare(Signed *r)
 
 		if (sign < 0)
 		{
-			strata_signed_put(r->wanted, slot->tts_values, slot->tts_isnull, -sign);
+			tell(r, slot->tts_values, slot->tts_isnull);
+			strata_signed_put(r->wanted, r->told_values, r->told_nulls, -sign);
 			r->new_only = false;
 		}
 		else if (!r->unique)
@@ -185,12 +217,26 @@ look_up(Signed *r)
 	return complete;
 }
 
+/* Rows that stay where they are, with other values in the columns that rows which go are not told by. */
+static void
+put_moved(Signed *r, StrataRowSet *moved)
+{
+	DeltaPair *p = &r->pair;
+	TupleTableSlot *slot = strata_rowset_rewind(moved);
+	ListCell *lc;
+
+	while (strata_rowset_next(moved, slot))
+		strata_rowset_put(p->updates, slot->tts_values, slot->tts_isnull);
+	foreach (lc, p->work->target->unknown)
+		p->changed = bms_add_member(p->changed, get_attnum(p->work->target->relid, lfirst(lc)));
+}
+
 static bool
-apply(Signed *r)
+apply(Signed *r, StrataRowSet *moved)
 {
 	DeltaWork *work = r->pair.work;
 
-	if (!look_up(r))
+	if (r->change->count > 0 && !look_up(r))
 		return false;
 	if (r->stays && work->target->key == NIL)
 		return false;
@@ -198,14 +244,27 @@ apply(Signed *r)
 		delta_key_error(work, "duplicate", psprintf("Seen twice or more: %s.", r->taken));
 	r->pair.added = r->change;
 	delta_pair(&r->pair);
-	work->counts->rows_in = r->pair.comes;
+	if (moved)
+		put_moved(r, moved);
+	work->counts->rows_in = r->pair.comes + (moved ? moved->count : 0);
 	delta_pair_write(&r->pair);
 	return true;
 }
 
+static void
+find_told(Signed *r, const StrataDeltaTarget *target)
+{
+	r->told = palloc(sizeof(int) * Max(1, r->ncolumns));
+	for (int i = 0; i < r->ncolumns; i++)
+		if (!strata_base_list_has(target->unknown, list_nth(target->columns, i)))
+			r->told[r->ntold++] = i;
+	r->told_values = palloc(sizeof(Datum) * Max(1, r->ntold));
+	r->told_nulls = palloc(sizeof(bool) * Max(1, r->ntold));
+}
+
 bool
-strata_delta_apply_signed(const StrataDeltaTarget *target, StrataRowSet *change, Snapshot snapshot,
-						  StrataDeltaCounts *counts)
+strata_delta_apply_moved(const StrataDeltaTarget *target, StrataRowSet *change, StrataRowSet *moved, Snapshot snapshot,
+						 StrataDeltaCounts *counts)
 {
 	DeltaWork work = {target, NULL, NULL, snapshot, NIL, counts};
 	Signed r = {0};
@@ -215,7 +274,7 @@ strata_delta_apply_signed(const StrataDeltaTarget *target, StrataRowSet *change,
 	bool applied;
 
 	memset(counts, 0, sizeof(*counts));
-	if (change == NULL || change->count == 0)
+	if (change->count == 0 && (moved == NULL || moved->count == 0))
 		return true;
 	context = AllocSetContextCreate(CurrentMemoryContext, "strata delta", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
@@ -228,6 +287,7 @@ strata_delta_apply_signed(const StrataDeltaTarget *target, StrataRowSet *change,
 	r.unique = target->key != NIL || target->find_unique;
 	r.values = palloc(sizeof(Datum) * (r.ncolumns + 2));
 	r.nulls = palloc(sizeof(bool) * (r.ncolumns + 2));
+	find_told(&r, target);
 	r.pair.work = &work;
 	r.pair.desc = CreateTemplateTupleDesc(r.ncolumns);
 	for (int i = 0; i < r.ncolumns; i++)
@@ -239,9 +299,74 @@ strata_delta_apply_signed(const StrataDeltaTarget *target, StrataRowSet *change,
 		r.match = delta_match_create(target, by);
 	/* looked up by less than the find columns, candidates that are left mean nothing */
 	r.unique = r.unique && r.match && list_length(r.match->columns) == list_length(by);
-	applied = apply(&r);
+	applied = apply(&r, moved);
 	delta_pair_free(&r.pair);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return applied;
+}
+
+bool
+strata_delta_apply_signed(const StrataDeltaTarget *target, StrataRowSet *change, Snapshot snapshot,
+						  StrataDeltaCounts *counts)
+{
+	if (change)
+		return strata_delta_apply_moved(target, change, NULL, snapshot, counts);
+	memset(counts, 0, sizeof(*counts));
+	return true;
+}
+
+/* ---- places ---- */
+
+typedef struct Places
+{
+	DestReceiver pub;
+	const char *name;
+	MemoryContext context;
+	StrataRowSet *rows;
+	DeltaPlaces *seen;
+} Places;
+
+static void
+start_places(DestReceiver *self, int operation, TupleDesc desc)
+{
+	Places *p = (Places *) self;
+	MemoryContext old = MemoryContextSwitchTo(p->context);
+
+	p->rows = strata_rowset_create(p->name, desc);
+	MemoryContextSwitchTo(old);
+}
+
+static bool
+receive_place(TupleTableSlot *slot, DestReceiver *self)
+{
+	Places *p = (Places *) self;
+
+	slot_getallattrs(slot);
+	if (!delta_places_add(p->seen, DatumGetObjectId(slot->tts_values[1]),
+						  (ItemPointer) DatumGetPointer(slot->tts_values[0])))
+		strata_rowset_put(p->rows, slot->tts_values, slot->tts_isnull);
+	return true;
+}
+
+StrataRowSet *
+strata_delta_places(const char *name, const char *sql, Snapshot snapshot, List *rowsets)
+{
+	Places p = {0};
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "strata delta places", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old;
+
+	p.name = name;
+	p.context = CurrentMemoryContext;
+	old = MemoryContextSwitchTo(context);
+	p.seen = delta_places_create();
+	p.pub.rStartup = start_places;
+	p.pub.receiveSlot = receive_place;
+	p.pub.rShutdown = end_nothing;
+	p.pub.rDestroy = end_nothing;
+	p.pub.mydest = DestTuplestore;
+	strata_base_run_into(sql, NULL, snapshot, rowsets, (DestReceiver *) &p);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return p.rows;
 }

@@ -110,7 +110,7 @@ delta_key_text(const DeltaWork *work, TupleDesc desc, int first, Datum *values, 
 }
 
 char *
-delta_beside(const StrataDeltaTarget *target, const char *name)
+strata_delta_beside(const StrataDeltaTarget *target, const char *name)
 {
 	char *own = pstrdup(name);
 
@@ -234,11 +234,11 @@ write_rows(DeltaWork *work, const char *sql, StrataRowSet *rows)
 static char *
 same_address(const StrataDeltaTarget *t)
 {
-	char *same = psprintf("t.ctid = d.%s", delta_beside(t, "strata_ctid"));
+	char *same = psprintf("t.ctid = d.%s", strata_delta_beside(t, "strata_ctid"));
 
 	if (get_rel_relkind(t->relid) != RELKIND_PARTITIONED_TABLE)
 		return same;
-	return psprintf("%s AND t.tableoid = d.%s", same, delta_beside(t, "strata_table"));
+	return psprintf("%s AND t.tableoid = d.%s", same, strata_delta_beside(t, "strata_table"));
 }
 
 static void

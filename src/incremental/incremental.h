@@ -101,6 +101,21 @@ extern char *strata_incremental_linear_refusal(Query *query);
 extern Query *strata_incremental_change(Query *query, const List *changed);
 extern char *strata_incremental_deparse(Query *query); /* SQL, as PostgreSQL prints it, every name qualified */
 
+/*
+ * lookups.c: a part that gives the rows of one member of FROM with columns looked up beside them, each by a LEFT JOIN. NULL: it is no such part.
+ */
+typedef struct StrataLookups StrataLookups;
+extern StrataLookups *strata_incremental_lookups(const StrataPart *part);
+/* Positions (from 1) of the output columns that are looked up in what has changed (StrataChanged *; NIL: in anything). */
+extern List *strata_lookups_columns(const StrataLookups *lookups, const List *changed);
+/* The rows by themselves, as a query: all output columns, those looked up NULL. */
+extern Query *strata_lookups_rows(const StrataLookups *lookups);
+/*
+ * SQL: the row set's rows as they are, but for the columns that are looked up in what has changed (NIL: in anything), which are looked up anew. The
+ * output columns stand in the row set after its first ones; more may follow them.
+ */
+extern char *strata_lookups_over(const StrataLookups *lookups, const StrataRowSet *set, int first, const List *changed);
+
 /* keys.c: affected keys */
 /* Query of the distinct keys that the change touches: columns k1, k2, ... NULL when nothing it reads has changed. */
 extern char *strata_incremental_keys(const StrataPart *part, const List *changed);

@@ -83,14 +83,13 @@ begins(const IncrementalLookup *l, const StrataChanged *changed, const StrataRow
 }
 
 /*
- * The grains of the facts that a change of their dimension concerns, looked up in the fact itself: those that point at a version that is no
+ * The facts (select list over o) that a change of their dimension concerns, looked up in the fact itself: those that point at a version that is no
  * more, or no more covers their moment, and those that point at none and have the key of a new one.
  */
 static void
-grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change,
-				 StringInfo sql)
+facts_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change,
+				const char *select, StringInfo sql)
 {
-	char *grain = layers_list(w->m->key, "o", ", ");
 	char *surrogate = change_column(changed->relid, change, l->dimension, "c", l->surrogate);
 	char *from = begins(l, changed, change);
 	const char *key = quote_identifier(l->column);
@@ -102,13 +101,13 @@ grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *chang
 
 	appendStringInfo(
 		sql, "%sSELECT %s\n  FROM %s AS c\n  JOIN %s AS o ON o.%s = 0%s WHERE c.strata_sign > 0\nUNION ALL\n",
-		sql->len > 0 ? "\nUNION ALL\n" : "", grain, change->name, fact, key, same_key(l, changed, change, "c"));
+		sql->len > 0 ? "\nUNION ALL\n" : "", select, change->name, fact, key, same_key(l, changed, change, "c"));
 	if (from == NULL)
 		appendStringInfo(
 			sql,
 			"SELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0) AS c\n"
 			"  JOIN %s AS o ON o.%s = c.strata_key",
-			grain, surrogate, change->name, fact, key);
+			select, surrogate, change->name, fact, key);
 	else
 	{
 		StringInfoData same;
@@ -128,8 +127,8 @@ grains_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *chang
 			" FROM %s AS n WHERE n.strata_sign > 0 AND %s = %s%s)) AS c\n  JOIN %s AS o ON o.%s = c.strata_key\n"
 			"UNION ALL\nSELECT %s\n  FROM %s AS n\n  JOIN %s AS o ON %s AND %s >= %s\n"
 			"UNION ALL\nSELECT %s\n  FROM %s AS n\n  JOIN %s AS o ON %s AND %s < %s",
-			grain, surrogate, change->name, change->name, new_surrogate, surrogate, same.data, fact, key, grain,
-			change->name, fact, stays, as_of, to, grain, change->name, fact, stays, as_of, from);
+			select, surrogate, change->name, change->name, new_surrogate, surrogate, same.data, fact, key, select,
+			change->name, fact, stays, as_of, to, select, change->name, fact, stays, as_of, from);
 	}
 }
 
@@ -157,7 +156,8 @@ fact_grains(Work *w, const StrataPart *part)
 
 			if (!is_of_dimension(w, c->relid, l->dimension))
 				continue;
-			grains_by_lookup(w, l, c, list_nth(w->rowsets, foreach_current_index(lc)), &sql);
+			facts_by_lookup(w, l, c, list_nth(w->rowsets, foreach_current_index(lc)), layers_list(w->m->key, "o", ", "),
+							&sql);
 			found = true;
 		}
 		if (!found)
@@ -170,11 +170,11 @@ fact_grains(Work *w, const StrataPart *part)
 }
 
 /*
- * A fact whose dimensions have changed: joining the source to the changed versions would read all of the source where it has no index
+ * By grain: a fact whose dimensions have changed: joining the source to the changed versions would read all of the source where it has no index
  * for that. The fact knows its own keys.
  */
-bool
-layers_work_fact(Work *w, const StrataPart *part, bool *done)
+static void
+by_grain(Work *w, const StrataPart *part, bool *done)
 {
 	StrataPart *keyed;
 	List *positions = NIL;
@@ -194,7 +194,7 @@ layers_work_fact(Work *w, const StrataPart *part, bool *done)
 	sql = fact_grains(w, keyed);
 	*done = sql != NULL;
 	if (sql == NULL)
-		return true;
+		return;
 	grains = layers_work_run(w, "strata_keys", psprintf("SELECT DISTINCT * FROM (\n%s) AS g (%s)", sql, names.data));
 	if (grains->count > 0)
 	{
@@ -204,7 +204,264 @@ layers_work_fact(Work *w, const StrataPart *part, bool *done)
 								   strata_incremental_key_match(keyed, "o", w->m->key, "k", false)));
 	}
 	strata_rowset_free(grains);
+}
+
+/* ---- by rows ---- */
+
+/*
+ * The source's change gives the rows that come, and by which columns of its own each row that goes is told; keys are looked up for those that come
+ * alone. A fact that nothing but a dimension concerns stands in the target with all that its key is looked up by.
+ */
+typedef struct ByRows
+{
+	Work *w;
+	StrataDeltaTarget target;
+	StrataLookups *lookups;
+	StrataRowSet *change; /* of the target, but that rows which go have no keys */
+	StrataRowSet *moved;  /* facts that get other keys; NULL none */
+} ByRows;
+
+/* Whether each key that is looked up in what has changed can be found in the fact, and none is a part of the grain. */
+static bool
+can_follow(const ByRows *b)
+{
+	List *found = NIL;
+	ListCell *lc;
+
+	foreach (lc, b->w->m->lookups)
+		found = lappend(found, ((IncrementalLookup *) lfirst(lc))->column);
+	foreach (lc, strata_lookups_columns(b->lookups, b->w->changed))
+		if (!strata_base_list_has(found, list_nth(b->target.columns, lfirst_int(lc) - 1)))
+			return false;
+	foreach (lc, b->target.unknown)
+		if (strata_base_list_has(b->w->m->key, lfirst(lc)))
+			return false;
 	return true;
+}
+
+static StrataRowSet *
+no_rows(const StrataDeltaTarget *t)
+{
+	int n = list_length(t->columns);
+	TupleDesc desc = CreateTemplateTupleDesc(n + 1);
+
+	for (int i = 0; i < n; i++)
+	{
+		Oid type;
+		int32 typmod;
+		Oid collation;
+
+		get_atttypetypmodcoll(t->relid, get_attnum(t->relid, list_nth(t->columns, i)), &type, &typmod, &collation);
+		TupleDescInitEntry(desc, i + 1, list_nth(t->columns, i), type, typmod, 0);
+		TupleDescInitEntryCollation(desc, i + 1, collation);
+	}
+	TupleDescInitEntry(desc, n + 1, STRATA_SIGN, INT4OID, -1, 0);
+	return strata_rowset_create("strata_rows", desc);
+}
+
+/* So few of all that asking the planner could save nothing. */
+static bool
+are_few(const Work *w)
+{
+	return layers_work_count_changed(w) < w->m->model->row_count / 200;
+}
+
+/* The change of the rows without their keys. False: it would cost more than all. */
+static bool
+read_rows(ByRows *b, const StrataPart *part)
+{
+	Query *query = strata_incremental_change(strata_lookups_rows(b->lookups), b->w->changed);
+	char *sql;
+
+	if (query == NULL)
+	{
+		b->change = no_rows(&b->target);
+		return true;
+	}
+	sql = strata_incremental_deparse(query);
+	if (!are_few(b->w) && layers_work_is_dearer(b->w, part, sql, b->w->rowsets, true, 1.5))
+		return layers_work_refuse_cost(b->w);
+	b->change = strata_base_run_signed("strata_rows", sql, NULL, b->w->refresh->snapshot, b->w->rowsets);
+	return true;
+}
+
+/* Facts with the grain of a row that has changed are looked at with it. */
+static char *
+not_changed(const ByRows *b)
+{
+	StringInfoData same;
+	ListCell *lc;
+
+	if (b->change->count == 0)
+		return "";
+	initStringInfo(&same);
+	foreach (lc, b->w->m->key)
+		appendStringInfo(&same, "%sc.%s %s o.%s", foreach_current_index(lc) > 0 ? " AND " : "",
+						 quote_identifier(lfirst(lc)),
+						 strata_base_equality(get_atttype(b->target.relid, get_attnum(b->target.relid, lfirst(lc)))),
+						 quote_identifier(lfirst(lc)));
+	return psprintf(" WHERE NOT EXISTS (SELECT FROM strata_rows AS c WHERE %s)", same.data);
+}
+
+/* The keys that are looked up anew, as conditions that one of them is another than it was. */
+static char *
+have_moved(const ByRows *b, const List *positions)
+{
+	StringInfoData moved;
+	ListCell *lc;
+
+	initStringInfo(&moved);
+	foreach (lc, positions)
+		appendStringInfo(&moved, "%sr.%s IS DISTINCT FROM r.strata_was_%d", foreach_current_index(lc) > 0 ? " OR " : "",
+						 quote_identifier(list_nth(b->target.columns, lfirst_int(lc) - 1)), lfirst_int(lc));
+	return moved.data;
+}
+
+/* Facts that point at another version now, or at none, or at one now. */
+static void
+look_up_again(ByRows *b)
+{
+	Work *w = b->w;
+	const StrataDeltaTarget *t = &b->target;
+	List *positions = strata_lookups_columns(b->lookups, w->changed);
+	char *place = psprintf("%s, %s", strata_delta_beside(t, "strata_ctid"), strata_delta_beside(t, "strata_table"));
+	char *columns = strata_base_join_quoted(t->columns, ", ");
+	StringInfoData select;
+	StringInfoData names;
+	StringInfoData sql;
+	StrataRowSet *facts;
+	ListCell *lc;
+	ListCell *lc2;
+
+	initStringInfo(&select);
+	initStringInfo(&names);
+	initStringInfo(&sql);
+	appendStringInfo(&select, "o.ctid, o.tableoid, %s", layers_list(t->columns, "o", ", "));
+	appendStringInfo(&names, "%s, %s", place, columns);
+	foreach (lc, positions)
+	{
+		appendStringInfo(&select, ", o.%s", quote_identifier(list_nth(t->columns, lfirst_int(lc) - 1)));
+		appendStringInfo(&names, ", strata_was_%d", lfirst_int(lc));
+	}
+	foreach (lc, w->changed)
+		foreach (lc2, w->m->lookups)
+			if (is_of_dimension(w, ((StrataChanged *) lfirst(lc))->relid,
+								((IncrementalLookup *) lfirst(lc2))->dimension))
+				facts_by_lookup(w, lfirst(lc2), lfirst(lc), list_nth(w->rowsets, foreach_current_index(lc)),
+								select.data, &sql);
+	if (sql.len == 0)
+		return;
+	facts = strata_delta_places("strata_facts",
+								psprintf("SELECT * FROM (\n%s) AS o (%s)%s", sql.data, names.data, not_changed(b)),
+								w->refresh->snapshot, layers_work_with(w->rowsets, b->change));
+	if (facts->count > 0)
+		b->moved = strata_base_run_lookups("strata_moved",
+										   psprintf("SELECT %s, %s FROM (%s) AS r (%s) WHERE %s", place, columns,
+													strata_lookups_over(b->lookups, facts, 2, w->changed), names.data,
+													have_moved(b, positions)),
+										   w->refresh->snapshot, list_make1(facts));
+	strata_rowset_free(facts);
+}
+
+/* Keys for the rows that come. */
+static void
+look_up(ByRows *b)
+{
+	StrataRowSet *rows = b->change;
+	StrataRowSet *change;
+	TupleTableSlot *slot;
+	int n = list_length(b->target.columns);
+
+	if (rows->count == 0)
+		return;
+	change = strata_base_run_lookups(
+		"strata_come",
+		psprintf("SELECT * FROM (%s) AS r WHERE strata_sign > 0", strata_lookups_over(b->lookups, rows, 0, NIL)),
+		b->w->refresh->snapshot, list_make1(rows));
+	slot = strata_rowset_rewind(rows);
+	while (strata_rowset_next(rows, slot))
+		if (DatumGetInt32(slot->tts_values[n]) < 0)
+			strata_rowset_put(change, slot->tts_values, slot->tts_isnull);
+	strata_rowset_free(rows);
+	b->change = change;
+}
+
+/* What the layer is shown: the facts with other keys are rows that came, too. */
+static void
+show_written(ByRows *b)
+{
+	TupleTableSlot *slot;
+	int n = list_length(b->target.columns);
+	Datum *values = palloc(sizeof(Datum) * (n + 1));
+	bool *nulls = palloc(sizeof(bool) * (n + 1));
+
+	slot = b->moved ? strata_rowset_rewind(b->moved) : NULL;
+	while (slot && strata_rowset_next(b->moved, slot))
+	{
+		memcpy(values, slot->tts_values + 2, sizeof(Datum) * n);
+		memcpy(nulls, slot->tts_isnull + 2, sizeof(bool) * n);
+		values[n] = Int32GetDatum(1);
+		nulls[n] = false;
+		strata_rowset_put(b->change, values, nulls);
+	}
+	b->w->written = b->change;
+	b->change = NULL;
+}
+
+static bool
+write_rows(ByRows *b, const StrataPart *part)
+{
+	Work *w = b->w;
+	StrataDeltaCounts counts = {0};
+
+	if (b->change->count > 0)
+		layers_work_prepare_write(w, b->change);
+	if (!strata_delta_apply_moved(&b->target, b->change, b->moved, w->refresh->snapshot, &counts))
+	{
+		*w->failure = psprintf("%s does not hold the rows that are to go", b->target.label);
+		return false;
+	}
+	layers_work_add_counts(w, part, &counts);
+	if (w->m->hooks && w->m->hooks->complete)
+		show_written(b);
+	return true;
+}
+
+/* False: it cannot be done so. */
+static bool
+by_rows(Work *w, const StrataPart *part, bool *failed)
+{
+	ByRows b = {w};
+	ListCell *lc;
+
+	b.lookups = strata_incremental_lookups(part);
+	if (b.lookups == NULL)
+		return false;
+	b.target = layers_work_target(w, part);
+	foreach (lc, strata_lookups_columns(b.lookups, NIL))
+		b.target.unknown = lappend(b.target.unknown, list_nth(b.target.columns, lfirst_int(lc) - 1));
+	if (!can_follow(&b))
+		return false;
+	*failed = !read_rows(&b, part);
+	if (*failed)
+		return true;
+	look_up_again(&b);
+	look_up(&b);
+	*failed = !write_rows(&b, part);
+	strata_rowset_free(b.change);
+	strata_rowset_free(b.moved);
+	return true;
+}
+
+bool
+layers_work_fact(Work *w, const StrataPart *part, bool *done)
+{
+	bool failed = false;
+
+	*done = by_rows(w, part, &failed);
+	if (!*done)
+		by_grain(w, part, done);
+	return !failed;
 }
 
 /* A member that a fact has kept alive is gone: which facts are left that know of it, only all of them tell. */

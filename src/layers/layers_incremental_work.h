@@ -35,6 +35,7 @@ extern void layers_work_prepare_write(Work *w, StrataRowSet *rows);
 extern bool layers_work_apply_signed(Work *w, const StrataPart *part, StrataRowSet *change);
 extern void layers_work_add_counts(Work *w, const StrataPart *part, const StrataDeltaCounts *counts);
 extern StrataDeltaTarget layers_work_target(const Work *w, const StrataPart *part);
+extern void layers_work_add_counts(Work *w, const StrataPart *part, const StrataDeltaCounts *counts);
 extern List *layers_work_with(const List *sets, StrataRowSet *one);
 /* The rows in scope become those of the query: written, and what changed handed on. */
 extern void layers_work_apply(Work *w, const StrataPart *part, const char *sql, List *rowsets, const char *scope);

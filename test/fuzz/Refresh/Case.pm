@@ -63,7 +63,7 @@ sub make_case
 	push @steps, @twins;
 	if (@twins && chance(70))
 	{
-		my @over = map { { name => $_->{name}, cols => $_->{cols}, est => 60 } } grep { !$_->{full} } @twins;
+		my @over = map { { name => $_->{name}, cols => $_->{cols}, est => 60 } } grep { $_->{name} && !$_->{full} } @twins;
 		my $q = query([ (@over) x 3, @bases ], 1);
 		push @steps, { t => 'model', name => 'fz.m9', sql => "SELECT strata.define_mart('fz.m9', \$q\$$q->{sql}\$q\$" . ($q->{key} ? ", key => '{" . join(',', @{ $q->{key} }) . "}'" : '') . ')' };
 		push @names, 'fz.m9';
@@ -73,7 +73,7 @@ sub make_case
 	my $refresh = sub {
 		if (@twins)
 		{
-			my $one = pick((map { $_->{name} . ($_->{twin} ? " $_->{twin}" : '') } grep { !$_->{full} } @twins), @names);
+			my $one = pick((map { $_->{name} . ($_->{twin} ? " $_->{twin}" : '') } grep { $_->{name} && !$_->{full} } @twins), @names);
 			return { t => 'refresh', of => chance(65) ? '*' : $one, rebuild => chance(3) };
 		}
 		my $kind = rnd(100);
@@ -88,9 +88,9 @@ sub make_case
 	if (@twins)
 	{
 		@steps = grep { $_->{t} ne 'plan' } @steps;
-		# run times go forward
+		# run times go forward, past the dates that facts may have
 		my $day = 0;
-		for (grep { $_->{t} eq 'refresh' } @steps) { $day++ if chance(85); $_->{day} = $day }
+		for (grep { $_->{t} eq 'refresh' } @steps) { $day += pick(1, 13, 29) if chance(85); $_->{day} = $day }
 	}
 	return \@steps;
 }
@@ -199,7 +199,7 @@ sub sql_of
 	return plain($step->{sql}) if defined $step->{sql};
 	return "SELECT * FROM src.refresh('$step->{of}')" if ($step->{how} // '') eq 'plpgsql';
 	return "SELECT model, action, status, inserted, updated, deleted" . ($step->{how} ? ', message' : '') . " FROM strata.refresh('$step->{of}'" . ($step->{rebuild} ? ', full_rebuild => true' : '') . ($step->{how} ? ", on_error => 'record'" : '')
-		. (defined $step->{day} ? ", as_of => timestamptz '2025-01-01 00:00+00' + interval '$step->{day} days', confirm_shrink => true" : '') . ')';
+		. (defined $step->{day} ? ", as_of => timestamptz '2023-12-25 00:00+00' + interval '$step->{day} days', confirm_shrink => true" : '') . ')';
 }
 
 # what shows a difference, for the script
