@@ -12,6 +12,7 @@
 #include "layers/layers_incremental_work.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
+#include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -54,22 +55,28 @@ layers_work_note_change(Work *w, Oid relid, StrataRowSet *set)
 	w->rowsets = lappend(w->rowsets, set);
 }
 
+static bool
+is_product(const Query *core, Node *from)
+{
+	ListCell *lc;
+
+	if (IsA(from, RangeTblRef))
+		return rt_fetch(((RangeTblRef *) from)->rtindex, core->rtable)->rtekind == RTE_RELATION;
+	if (IsA(from, JoinExpr))
+		return ((JoinExpr *) from)->jointype == JOIN_INNER && is_product(core, ((JoinExpr *) from)->larg) &&
+			   is_product(core, ((JoinExpr *) from)->rarg);
+	foreach (lc, castNode(FromExpr, from)->fromlist)
+		if (!is_product(core, lfirst(lc)))
+			return false;
+	return true;
+}
+
 /* No more than relations side by side: whatever the changes are summed to is summed the same from their pieces. */
 static bool
 is_sum(const Query *core)
 {
-	ListCell *lc;
-
-	if (core->hasSubLinks || core->setOperations || core->hasTargetSRFs || core->cteList != NIL)
-		return false;
-	foreach (lc, core->rtable)
-	{
-		RangeTblEntry *rte = lfirst(lc);
-
-		if (rte->rtekind != RTE_RELATION && !(rte->rtekind == RTE_JOIN && rte->jointype == JOIN_INNER))
-			return false;
-	}
-	return true;
+	return !core->hasSubLinks && core->setOperations == NULL && !core->hasTargetSRFs && core->cteList == NIL &&
+		   is_product(core, (Node *) core->jointree);
 }
 
 /*
