@@ -120,4 +120,5 @@ SELECT strata.drop_model('cm.sums'), strata.drop_model('cm.one');
 MERGE INTO p USING x ON x.id = p.id WHEN MATCHED THEN UPDATE SET g = 'b';
 SELECT count(*) FROM strata_state.capture_mark WHERE relid = 'p'::regclass;
 ALTER DATABASE :DBNAME RESET ALL;
-DROP SCHEMA cm CASCADE;
+SET client_min_messages = warning;
+DROP SCHEMA cm, oracle CASCADE;
