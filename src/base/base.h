@@ -48,6 +48,17 @@ extern void strata_base_pin(const char *name, const char *value);
 extern void strata_base_leave(const StrataIdentity *saved);
 extern StrataSettings strata_base_current_settings(void);
 
+/* ---- what may fail (attempt.c) --------------------------------------------------------------------------- */
+
+/*
+ * Runs body in a subtransaction. NULL: it went well. Else the error, and all that body did is undone; only errors that caught
+ * accepts are returned.
+ */
+extern ErrorData *strata_base_attempt(void (*body)(void *), void *arg, bool (*caught)(const ErrorData *));
+/* A cancel or a lost server is nobody's failure, and not to be caught. */
+extern bool strata_base_is_interruption(const ErrorData *error);
+extern bool strata_base_is_failure(const ErrorData *error); /* any other: for strata_base_attempt */
+
 /* ---- SQL (sql.c) --------------------------------------------------------------------------------------- */
 
 #define STRATA_MAX_ARGS 32

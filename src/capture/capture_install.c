@@ -36,7 +36,6 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
@@ -177,46 +176,42 @@ try_lock_all(const List *members, LOCKMODE mode)
 	return false;
 }
 
+typedef struct Queue
+{
+	const List *members;
+	LOCKMODE mode;
+	int ms;
+} Queue;
+
+static void
+lock_all(void *arg)
+{
+	Queue *q = arg;
+	int level = NewGUCNestLevel();
+	ListCell *lc;
+
+	strata_base_pin("lock_timeout", psprintf("%d", q->ms));
+	foreach (lc, q->members)
+		LockRelationOid(lfirst_oid(lc), q->mode);
+	AtEOXact_GUC(true, level);
+}
+
+static bool
+is_of_locks(const ErrorData *error)
+{
+	return error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE || error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
 /* In the queue, where it holds up new writers: for so long at most. */
 static bool
 queue_for_all(const List *members, LOCKMODE mode, int ms)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool locked = true;
+	Queue q = {members, mode, ms};
+	ErrorData *error = strata_base_attempt(lock_all, &q, is_of_locks);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		int level = NewGUCNestLevel();
-		ListCell *lc;
-
-		strata_base_pin("lock_timeout", psprintf("%d", ms));
-		foreach (lc, members)
-			LockRelationOid(lfirst_oid(lc), mode);
-		AtEOXact_GUC(true, level);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE && error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED)
-			ReThrowError(error);
+	if (error)
 		FreeErrorData(error);
-		locked = false;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return locked;
+	return error == NULL;
 }
 
 /*

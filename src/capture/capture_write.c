@@ -26,7 +26,6 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/xid8.h"
 
@@ -383,45 +382,23 @@ write_batch(Appender *a)
 	a->n = 0;
 }
 
+static void
+write_attempt(void *arg)
+{
+	write_batch(arg);
+}
+
 /* In a subtransaction: what cannot be written is marked, and the base statement goes on. */
 static void
 write_guarded(Appender *a)
 {
-	MemoryContext old = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool failed = false;
+	ErrorData *error = strata_base_attempt(write_attempt, a, strata_base_is_failure);
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(old);
-	PG_TRY();
-	{
-		write_batch(a);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(old);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old);
-		CurrentResourceOwner = owner;
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(error);
-		FreeErrorData(error);
-		failed = true;
-	}
-	PG_END_TRY();
-	if (failed)
-	{
-		a->n = 0;
-		capture_write_mark(a->target->root, "a row too wide to record");
-	}
+	if (error == NULL)
+		return;
+	FreeErrorData(error);
+	a->n = 0;
+	capture_write_mark(a->target->root, "a row too wide to record");
 }
 
 /* The slot's memory is to last for the statement. */

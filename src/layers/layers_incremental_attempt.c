@@ -3,10 +3,34 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "layers/layers_incremental.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
+
+typedef struct Attempt
+{
+	bool (*body)(void *);
+	void *arg;
+	MemoryContext context;
+	bool done;
+} Attempt;
+
+static void
+run(void *arg)
+{
+	Attempt *a = arg;
+
+	MemoryContextSwitchTo(a->context);
+	/* the statements are short and made for one run: compiling them costs more than it saves */
+	strata_base_pin("jit", "off");
+	a->done = a->body(a->arg);
+}
+
+static bool
+is_of_rows(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION ||
+		   ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_CARDINALITY_VIOLATION;
+}
 
 /*
  * All of it or nothing. Rows that never stood side by side meet in a difference, and an expression may fail on them that does not fail in
@@ -15,41 +39,16 @@
 bool
 layers_incremental_attempt(bool (*body)(void *), void *arg, char **why)
 {
-	MemoryContext outer = CurrentMemoryContext;
-	MemoryContext context = AllocSetContextCreate(outer, "strata incremental refresh", ALLOCSET_DEFAULT_SIZES);
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool done = false;
+	Attempt a = {body, arg,
+				 AllocSetContextCreate(CurrentMemoryContext, "strata incremental refresh", ALLOCSET_DEFAULT_SIZES),
+				 false};
+	ErrorData *error = strata_base_attempt(run, &a, is_of_rows);
+	bool done = a.done && error == NULL;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	/* the statements are short and made for one run: compiling them costs more than it saves */
-	strata_base_pin("jit", "off");
-	PG_TRY();
-	{
-		done = body(arg);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(outer);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData *edata;
-
-		MemoryContextSwitchTo(outer);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(outer);
-		CurrentResourceOwner = owner;
-		if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
-			ERRCODE_TO_CATEGORY(edata->sqlerrcode) != ERRCODE_CARDINALITY_VIOLATION)
-			ReThrowError(edata);
-		*why = psprintf("the change could not be computed alone: %s", edata->message);
-		done = false;
-	}
-	PG_END_TRY();
-	if (!done && *why)
+	if (error)
+		*why = psprintf("the change could not be computed alone: %s", error->message);
+	else if (!done && *why)
 		*why = pstrdup(*why);
-	MemoryContextDelete(context);
+	MemoryContextDelete(a.context);
 	return done;
 }

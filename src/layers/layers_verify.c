@@ -8,13 +8,11 @@
 
 #include <math.h>
 
-#include "access/xact.h"
 #include "layers/layers_internal.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
-#include "utils/resowner.h"
 #include "utils/typcache.h"
 
 /* Rows shown of each side. */
@@ -86,38 +84,35 @@ select_rows(const VerifyWork *work, const char *sql, List *rowsets)
 
 /* ---- the rows to show ---- */
 
+typedef struct Selection
+{
+	const VerifyWork *work;
+	const char *sql;
+	List *rowsets;
+	StrataRows *rows;
+} Selection;
+
+static void
+run_selection(void *arg)
+{
+	Selection *s = arg;
+
+	s->rows = select_rows(s->work, s->sql, s->rowsets);
+}
+
+static bool
+is_of_data(const ErrorData *error)
+{
+	return ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_DATA_EXCEPTION;
+}
+
 /* NULL when the statement fails: json may hold what jsonb cannot, and that rows differ must be told even so. */
 static StrataRows *
 try_rows(const VerifyWork *work, const char *sql, List *rowsets)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	StrataRows *volatile rows = NULL;
+	Selection s = {work, sql, rowsets, NULL};
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		rows = select_rows(work, sql, rowsets);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
-			ReThrowError(error);
-	}
-	PG_END_TRY();
-	return rows;
+	return strata_base_attempt(run_selection, &s, is_of_data) ? NULL : s.rows;
 }
 
 /* rows: SELECT of strata_row, strata_order, strata_image. Pairs of one key stand at the same place of both sides. */

@@ -134,13 +134,6 @@ close_run(Run *run, const ErrorData *error)
 	}
 }
 
-bool
-runs_is_interruption(const ErrorData *error)
-{
-	return error->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-		   ERRCODE_TO_CATEGORY(error->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION;
-}
-
 Run *
 runs_execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error, bool *kept)
 {
@@ -173,7 +166,7 @@ runs_execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **e
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
-		if (runs_is_interruption(*error))
+		if (strata_base_is_interruption(*error))
 			ReThrowError(*error);
 	}
 	PG_END_TRY();

@@ -53,8 +53,6 @@ extern void runs_execute(const RunRequest *request, Run *run);
  * says what it was, and the run ends at the step that raised it.
  */
 extern Run *runs_execute_aside(const RunRequest *request, bool keep_if_passed, ErrorData **error, bool *kept);
-/* A cancel or a lost server is no failure of a model, and not to be caught. */
-extern bool runs_is_interruption(const ErrorData *error);
 /* The steps of a run and its end, under the id of its record; published: their models' state too. message: why it failed. */
 extern void runs_record(int64 id, Run *run, bool published, const char *message);
 extern void runs_lock_models(List *ids, bool wait);

@@ -25,7 +25,6 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -247,13 +246,28 @@ error_context(void *arg)
 	errcontext("verification of model %s", (char *) arg);
 }
 
+typedef struct Aside
+{
+	const Verification *run;
+	Verified *verified;
+} Aside;
+
+static void
+verify_reading(void *arg)
+{
+	Aside *aside = arg;
+
+	XactReadOnly = true;
+	verify_model(aside->run, aside->verified);
+}
+
 /* In a subtransaction that can write nothing, whatever the query calls. */
 static void
 verify_aside(const Verification *run, Verified *v)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	Aside aside = {run, v};
 	ErrorContextCallback callback;
+	ErrorData *error;
 	instr_time start;
 
 	INSTR_TIME_SET_CURRENT(start);
@@ -261,31 +275,9 @@ verify_aside(const Verification *run, Verified *v)
 	callback.arg = v->model->label;
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	XactReadOnly = true;
-	PG_TRY();
-	{
-		verify_model(run, v);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
-		if (runs_is_interruption(error))
-			ReThrowError(error);
+	error = strata_base_attempt(verify_reading, &aside, strata_base_is_failure);
+	if (error)
 		say(v, "error", error->message);
-	}
-	PG_END_TRY();
 	error_context_stack = callback.previous;
 	v->ms = runs_elapsed_ms(start);
 }
