@@ -105,6 +105,24 @@ extern Jsonb *strata_rows_jsonb(const StrataRows *rows, uint64 row, int column);
 extern List *strata_rows_texts(const StrataRows *rows, uint64 row,
 							   int column); /* text[]/name[] as List of char *; NIL if null */
 
+/* ---- the extension's own tables (table.c) ---------------------------------------------------------------- */
+
+/* In schema strata_state; of its indexes too. An error if there is none. */
+extern Oid strata_table_oid(const char *name);
+/*
+ * Rows of which key_column (int4 or int8, the first of the index) is key, or all with NULL; in the order of the index. Any of the table's
+ * columns, in this order. Latest rows, as a statement of the keeper sees them.
+ */
+extern StrataRows *strata_table_read(const char *table, const char *const *columns, int n, const char *index,
+									 const char *key_column, int64 key);
+/* false: it holds nothing that any snapshot could see */
+extern bool strata_table_has_pages(const char *table);
+/* Columns not named are NULL, whatever their default. Types are the columns' own. */
+extern void strata_table_insert(const char *table, const char *const *columns, const StrataArgs *args);
+/* A row that this transaction has inserted: others cannot be at it. False: there is none. */
+extern bool strata_table_update(const char *table, const char *index, const char *key_column, int64 key,
+								const char *const *columns, const StrataArgs *args);
+
 /* A named row set a statement can read like a table: a tuplestore known to the planner with its row count. */
 typedef struct StrataRowSetColumn
 {

@@ -386,6 +386,8 @@ strata_checks_load(int model_id)
 	StrataRows *rows;
 	List *checks = NIL;
 
+	if (!strata_table_has_pages("check_definition"))
+		return NIL;
 	strata_args_int4(&args, model_id);
 	rows = strata_base_keeper_query(
 		"SELECT " CHECK_COLUMNS " FROM strata_state.check_definition WHERE model_id = $1 ORDER BY id", &args);

@@ -369,7 +369,7 @@ own_position(const StrataFence *fence, Snapshot snapshot)
 }
 
 void
-strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot snapshot)
+strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot snapshot, bool changed)
 {
 	StrataArgs args = {0};
 	bool kept = fence->known && fence->position.closed;
@@ -378,8 +378,10 @@ strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot 
 	strata_args_text(&args, kept ? fence->inputs : NULL);
 	strata_args_datum(&args, LSNOID, LSNGetDatum(fence->position.lsn), !kept);
 	strata_args_datum(&args, LSNOID, LSNGetDatum(kept ? own_position(fence, snapshot) : InvalidXLogRecPtr), !kept);
-	strata_base_keeper_execute(
-		"UPDATE strata_state.model SET fence_inputs = $2, fence_lsn = $3, fence_own_lsn = $4 WHERE id = $1", &args);
+	strata_args_int4(&args, changed ? 1 : 0);
+	strata_base_keeper_execute("UPDATE strata_state.model SET fence_inputs = $2, fence_lsn = $3, fence_own_lsn = $4,"
+							   " change_count = change_count + $5 WHERE id = $1",
+							   &args);
 }
 
 void

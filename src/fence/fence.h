@@ -45,8 +45,8 @@ extern bool strata_fence_holds(const StrataModel *model, const StrataFence *now)
  * snapshot has it); else what has changed, or why nobody can tell.
  */
 extern const char *strata_fence_moved(const StrataModel *model, const StrataFence *now, Snapshot snapshot);
-/* To be seen by the next refresh. A fence that is not known is stored as such. */
-extern void strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot snapshot);
+/* To be seen by the next refresh. A fence that is not known is stored as such. changed: the target; to be seen by models that read it. */
+extern void strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot snapshot, bool changed);
 /* Its next refresh has to look, whatever has changed. */
 extern void strata_fence_forget(int model_id);
 

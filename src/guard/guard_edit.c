@@ -107,7 +107,8 @@ under_snapshot(const char *sql, int model_id, Snapshot snapshot)
 bool
 strata_guard_was_edited(int model_id, Snapshot snapshot)
 {
-	return under_snapshot("SELECT FROM strata_state.edit WHERE model_id = $1 LIMIT 1", model_id, snapshot);
+	return strata_table_has_pages("edit") &&
+		   under_snapshot("SELECT FROM strata_state.edit WHERE model_id = $1 LIMIT 1", model_id, snapshot);
 }
 
 void

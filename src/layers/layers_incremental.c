@@ -541,16 +541,14 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 const char *
 layers_incremental_lacks(const IncrementalModel *m)
 {
-	StrataArgs args = {0};
+	static const char *const columns[] = {"signature", "tables"};
 	StrataRows *rows;
 
 	if (m->model->applied_version == 0)
 		return "its first build";
 	if (m->model->applied_version != m->model->version)
 		return "its definition has changed";
-	strata_args_int4(&args, m->model->id);
-	rows = strata_base_keeper_query("SELECT signature, tables::text FROM strata_state.incremental WHERE model_id = $1",
-									&args);
+	rows = strata_table_read("incremental", columns, lengthof(columns), "incremental_pkey", "model_id", m->model->id);
 	if (rows->count == 0)
 		return "its last refresh kept no state for this one";
 	if (m->refusal || strcmp(strata_rows_text(rows, 0, 1), m->signature) != 0)
@@ -606,37 +604,39 @@ state_of(const char *views)
 StrataIdle
 strata_layers_idle(const StrataModel *model, Snapshot snapshot)
 {
-	StrataArgs args = {0};
+	static const char *const columns[] = {"quick", "inputs", "views", "views_state", "tables"};
 	StrataRows *rows;
+	Datum *inputs;
+	bool isnull;
+	int n;
 
 	if (strcmp(model->refresh, "full") == 0 || !strata_layers_incremental)
 		return STRATA_IDLE_UNKNOWN;
-	strata_args_int4(&args, model->id);
-	rows =
-		strata_base_keeper_query("SELECT unnest(inputs), views, views_state, tables::text FROM strata_state.incremental"
-								 " WHERE model_id = $1 AND quick",
-								 &args);
-	if (rows->count > 0 && strcmp(strata_rows_text(rows, 0, 2), "{}") != 0 &&
-		strcmp(state_of(strata_rows_text(rows, 0, 2)), strata_rows_text(rows, 0, 3)) != 0)
+	rows = strata_table_read("incremental", columns, lengthof(columns), "incremental_pkey", "model_id", model->id);
+	if (rows->count == 0 || !strata_rows_bool(rows, 0, 1))
 		return STRATA_IDLE_UNKNOWN;
-	if (rows->count > 0 && !layers_tables_are(model, strata_rows_text(rows, 0, 4)))
+	deconstruct_array(DatumGetArrayTypeP(strata_rows_datum(rows, 0, 2, &isnull)), OIDOID, sizeof(Oid), true,
+					  TYPALIGN_INT, &inputs, NULL, &n);
+	if (n == 0)
+		return STRATA_IDLE_UNKNOWN;
+	if (strcmp(strata_rows_text(rows, 0, 3), "{}") != 0 &&
+		strcmp(state_of(strata_rows_text(rows, 0, 3)), strata_rows_text(rows, 0, 4)) != 0)
+		return STRATA_IDLE_UNKNOWN;
+	if (!layers_tables_are(model, strata_rows_text(rows, 0, 5)))
 		return STRATA_NOT_IDLE;
-	for (uint64 i = 0; i < rows->count; i++)
+	for (int i = 0; i < n; i++)
 	{
-		Oid relid = strata_rows_int(rows, i, 1);
 		StrataCaptureChanges *changes;
 
-		if (get_rel_name(relid) == NULL)
+		if (get_rel_name(DatumGetObjectId(inputs[i])) == NULL)
 			return STRATA_IDLE_UNKNOWN;
-		changes = strata_capture_changes(relid, consumer(model), snapshot, false);
+		changes = strata_capture_changes(DatumGetObjectId(inputs[i]), consumer(model), snapshot, false);
 		if (!changes->known)
 			return STRATA_IDLE_UNKNOWN;
 		/* also what others wrote into another model's target: the fence knows of runs only */
 		if (changes->count > 0)
 			return STRATA_NOT_IDLE;
 	}
-	if (rows->count == 0)
-		return STRATA_IDLE_UNKNOWN;
 	return strata_guard_was_edited(model->id, snapshot) ? STRATA_NOT_IDLE : STRATA_IDLE;
 }
 

@@ -3,6 +3,9 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_constraint.h"
+#include "utils/array.h"
+
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/namespace.h"
@@ -361,18 +364,24 @@ layers_change_target(Definition *def)
 List *
 layers_primary_key(Oid relid)
 {
-	StrataArgs args = {0};
-	StrataRows *rows;
+	Oid constraint = InvalidOid;
+	HeapTuple tuple;
+	bool isnull;
+	Datum *attnums;
+	int n;
 	List *names = NIL;
 
-	strata_args_int8(&args, relid);
-	rows = strata_base_keeper_query(
-		"SELECT a.attname FROM pg_constraint c, unnest(c.conkey) WITH ORDINALITY AS k(attnum, ord)"
-		" JOIN pg_attribute a ON a.attnum = k.attnum"
-		" WHERE c.conrelid = $1::oid AND c.contype = 'p' AND a.attrelid = c.conrelid ORDER BY k.ord",
-		&args);
-	for (uint64 i = 0; i < rows->count; i++)
-		names = lappend(names, strata_rows_text(rows, i, 1));
+	(void) get_primary_key_attnos(relid, true, &constraint);
+	if (!OidIsValid(constraint))
+		return NIL;
+	tuple = SearchSysCache1(CONSTROID, ObjectIdGetDatum(constraint));
+	if (!HeapTupleIsValid(tuple))
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(SysCacheGetAttr(CONSTROID, tuple, Anum_pg_constraint_conkey, &isnull)),
+					  INT2OID, sizeof(int16), true, TYPALIGN_SHORT, &attnums, NULL, &n);
+	for (int i = 0; i < n; i++)
+		names = lappend(names, get_attname(relid, DatumGetInt16(attnums[i]), false));
+	ReleaseSysCache(tuple);
 	return names;
 }
 

@@ -57,30 +57,37 @@ is_trusted(Oid definer, Oid relid, Oid owner)
 List *
 layers_declared_sources(const StrataModel *model)
 {
-	StrataArgs args = {0};
-	StrataRows *rows = strata_base_keeper_query(
-		"SELECT c.oid, s.changes, s.loaded_at, s.lookback, s.defined_by FROM strata_state.source s"
-		" JOIN pg_namespace n ON n.nspname = s.schema_name"
-		" JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = s.relation_name WHERE s.changes <> 'auto'",
-		&args);
+	static const char *const columns[] = {"changes",   "schema_name", "relation_name",
+										  "loaded_at", "lookback",    "defined_by"};
+	StrataRows *rows = strata_table_read("source", columns, lengthof(columns), NULL, NULL, 0);
 	List *sources = NIL;
 
 	for (uint64 i = 0; i < rows->count; i++)
 	{
-		IncrementalSource *s = palloc0(sizeof(IncrementalSource));
-		char *loaded_at = strata_rows_text(rows, i, 3);
+		char *changes = strata_rows_text(rows, i, 1);
+		Oid schema;
+		Oid relid;
+		IncrementalSource *s;
+		char *loaded_at;
 		bool none;
-		Datum lookback = strata_rows_datum(rows, i, 4, &none);
+		Datum lookback;
 
-		s->relid = strata_rows_int(rows, i, 1);
+		if (strcmp(changes, "auto") == 0 ||
+			!OidIsValid(schema = get_namespace_oid(strata_rows_text(rows, i, 2), true)) ||
+			!OidIsValid(relid = get_relname_relid(strata_rows_text(rows, i, 3), schema)))
+			continue;
+		s = palloc0(sizeof(IncrementalSource));
+		loaded_at = strata_rows_text(rows, i, 4);
+		lookback = strata_rows_datum(rows, i, 5, &none);
+		s->relid = relid;
 		s->loaded_at = loaded_at ? get_attnum(s->relid, loaded_at) : InvalidAttrNumber;
 		if (s->loaded_at > 0)
 			s->type = getBaseType(get_atttype(s->relid, s->loaded_at));
 		s->lookback = none ? NULL : DatumGetIntervalP(datumCopy(lookback, false, sizeof(Interval)));
-		if (is_trusted(get_role_oid(strata_rows_text(rows, i, 5), true), s->relid, model->owner))
-			s->mode = layers_source_mode(strata_rows_text(rows, i, 2));
+		if (is_trusted(get_role_oid(strata_rows_text(rows, i, 6), true), s->relid, model->owner))
+			s->mode = layers_source_mode(changes);
 		else
-			s->ignored = strata_rows_text(rows, i, 5);
+			s->ignored = strata_rows_text(rows, i, 6);
 		sources = lappend(sources, s);
 	}
 	return sources;

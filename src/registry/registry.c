@@ -13,6 +13,7 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -40,10 +41,16 @@ strata_registry_state_relation(int model_id, const char *suffix)
 	return psprintf("strata_state.%s", quote_identifier(psprintf("m%d_%s", model_id, suffix)));
 }
 
+/* as model_from_row() takes them */
 #define MODEL_COLUMNS                                                                                                      \
 	"m.id, m.schema_name, m.relation_name, m.layer, m.kind, m.query, m.options, m.refresh, m.hash, m.search_path,"         \
 	" m.time_zone, m.date_style, m.interval_style, m.description, m.tags, m.column_comments, m.time_dependent, m.version," \
 	" m.applied_version, m.pending, m.refreshed_at, m.changed_at, m.row_count, m.deterministic, m.defined_by"
+#define MODEL_COLUMN_NAMES                                                                                       \
+	"id", "schema_name", "relation_name", "layer", "kind", "query", "options", "refresh", "hash", "search_path", \
+		"time_zone", "date_style", "interval_style", "description", "tags", "column_comments", "time_dependent", \
+		"version", "applied_version", "pending", "refreshed_at", "changed_at", "row_count", "deterministic",     \
+		"defined_by"
 
 static Oid
 named(const char *schema, const char *name)
@@ -159,14 +166,67 @@ load(const char *condition, const StrataArgs *args)
 	return models;
 }
 
+typedef struct NamedModel
+{
+	NameData name[2]; /* schema, relation */
+	StrataModel *model;
+} NamedModel;
+
+static NamedModel *
+find_named(HTAB *models, const char *schema, const char *name, HASHACTION action)
+{
+	NameData key[2];
+
+	memset(key, 0, sizeof(key));
+	namestrcpy(&key[0], schema);
+	namestrcpy(&key[1], name);
+	return hash_search(models, key, action, NULL);
+}
+
+/* All of them, as every run has them: what load() gives, without its statements. */
 List *
 strata_registry_models(void)
 {
-	StrataArgs args = {0};
+	static const char *const columns[] = {MODEL_COLUMN_NAMES};
+	static const char *const dependency_columns[] = {"model_id", "schema_name", "relation_name", "via"};
+	StrataRows *rows = strata_table_read("model", columns, lengthof(columns), "model_pkey", NULL, 0);
+	StrataRows *deps =
+		strata_table_read("dependency", dependency_columns, lengthof(dependency_columns), "dependency_pkey", NULL, 0);
+	HASHCTL control = {.keysize = 2 * sizeof(NameData), .entrysize = sizeof(NamedModel), .hcxt = CurrentMemoryContext};
+	HTAB *named_models =
+		hash_create("pg_strata models", Max(16, rows->count), &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	List *models = NIL;
+	uint64 d = 0;
+	ListCell *lc;
 
-	/* all of them; a statement with a parameter keeps its plan */
-	strata_args_int4(&args, 0);
-	return load("m.id > $1", &args);
+	for (uint64 i = 0; i < rows->count; i++)
+	{
+		StrataModel *m = model_from_row(rows, i);
+
+		find_named(named_models, m->schema, m->name, HASH_ENTER)->model = m;
+		models = lappend(models, m);
+	}
+	foreach (lc, models)
+	{
+		StrataModel *m = lfirst(lc);
+
+		while (d < deps->count && strata_rows_int(deps, d, 1) < m->id)
+			d++;
+		for (; d < deps->count && strata_rows_int(deps, d, 1) == m->id; d++)
+		{
+			StrataDependency *dep = palloc0(sizeof(StrataDependency));
+			NamedModel *upstream;
+
+			dep->schema = strata_rows_text(deps, d, 2);
+			dep->name = strata_rows_text(deps, d, 3);
+			dep->via = strata_rows_text(deps, d, 4);
+			upstream = find_named(named_models, dep->schema, dep->name, HASH_FIND);
+			dep->model_id = upstream ? upstream->model->id : 0;
+			m->dependencies = lappend(m->dependencies, dep);
+		}
+	}
+	hash_destroy(named_models);
+	return models;
 }
 
 StrataModel *

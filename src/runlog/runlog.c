@@ -1,11 +1,12 @@
 /*
- * runlog.c: runs and their steps, kept and pruned. All statements are constant SQL run as the keeper.
+ * runlog.c: runs and their steps, kept and pruned.
  */
 #include "postgres.h"
 
 #include <limits.h>
 
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
 #include "miscadmin.h"
 #include "runlog/runlog.h"
 #include "utils/builtins.h"
@@ -43,18 +44,23 @@ prune(void)
 int64
 strata_runlog_start(const char *kind, const char *models, TimestampTz as_of)
 {
+	static const char *const columns[] = {"id", "kind", "models", "as_of", "started_at", "status", "role"};
 	StrataArgs args = {0};
+	NameData role;
 	int64 id;
 
+	/* what a statement would say, not what it would do first */
+	PreventCommandIfReadOnly("INSERT");
+	id = nextval_internal(strata_table_oid("run_id_seq"), false);
+	strata_args_int8(&args, id);
 	strata_args_text(&args, kind);
 	strata_args_text(&args, models);
 	strata_args_datum(&args, TIMESTAMPTZOID, TimestampTzGetDatum(as_of), as_of == 0);
 	strata_args_time(&args, GetCurrentTimestamp());
-	strata_args_text(&args, GetUserNameFromId(GetUserId(), false));
-	id = strata_rows_int(strata_base_keeper_query("INSERT INTO strata_state.run (kind, models, as_of, started_at, role)"
-												  " VALUES ($1, $2, $3, $4, $5::name) RETURNING id",
-												  &args),
-						 0, 1);
+	strata_args_text(&args, "running");
+	namestrcpy(&role, GetUserNameFromId(GetUserId(), false));
+	strata_args_datum(&args, NAMEOID, NameGetDatum(&role), false);
+	strata_table_insert("run", columns, &args);
 	if (keep_runs > 0 && id % PRUNE_EVERY == 0)
 		prune();
 	return id;
@@ -66,9 +72,19 @@ count_arg(StrataArgs *args, int64 value)
 	strata_args_datum(args, INT8OID, Int64GetDatum(value), value < 0);
 }
 
+static Datum
+milliseconds(double ms)
+{
+	return DirectFunctionCall2(numeric_round, DirectFunctionCall1(float8_numeric, Float8GetDatum(ms)),
+							   Int32GetDatum(3));
+}
+
 void
 strata_runlog_step(int64 run_id, const StrataStep *s)
 {
+	static const char *const columns[] = {"run_id",   "step",    "model",   "model_id",   "layer",   "action",
+										  "reason",   "status",  "rows_in", "inserted",   "updated", "deleted",
+										  "rejected", "message", "method",  "duration_ms"};
 	StrataArgs args = {0};
 
 	strata_args_int8(&args, run_id);
@@ -84,27 +100,21 @@ strata_runlog_step(int64 run_id, const StrataStep *s)
 	count_arg(&args, s->updated);
 	count_arg(&args, s->deleted);
 	count_arg(&args, s->rejected);
-	strata_args_datum(&args, FLOAT8OID, Float8GetDatum(s->ms), s->ms < 0);
 	strata_args_text(&args, s->message);
 	strata_args_text(&args, s->method);
-	strata_base_keeper_execute(
-		"INSERT INTO strata_state.step (run_id, step, model, model_id, layer, action, reason, status,"
-		" rows_in, inserted, updated, deleted, rejected, duration_ms, message, method)"
-		" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, round($14::numeric, 3), $15, $16)",
-		&args);
+	strata_args_datum(&args, NUMERICOID, s->ms < 0 ? (Datum) 0 : milliseconds(s->ms), s->ms < 0);
+	strata_table_insert("step", columns, &args);
 }
 
 void
 strata_runlog_finish(int64 run_id, const char *status, const char *message)
 {
+	static const char *const columns[] = {"status", "message", "finished_at"};
 	StrataArgs args = {0};
 
-	strata_args_int8(&args, run_id);
 	strata_args_text(&args, status);
 	strata_args_text(&args, message);
 	strata_args_time(&args, GetCurrentTimestamp());
-	if (strata_base_keeper_execute("UPDATE strata_state.run SET status = $2, message = $3, finished_at = $4"
-								   " WHERE id = $1 AND status = 'running'",
-								   &args) != 1)
-		elog(ERROR, "run " INT64_FORMAT " is not running", run_id);
+	if (!strata_table_update("run", "run_pkey", "id", run_id, columns, &args))
+		elog(ERROR, "run " INT64_FORMAT " is not there", run_id);
 }

@@ -147,9 +147,8 @@ run_step(Run *run, RunStep *step)
 	else
 	{
 		strata_layers_refresh(model, &refresh, &step->result);
-		if (c->inserted + c->updated + c->deleted > 0 || c->swapped || step->result.adapted)
-			strata_registry_touch(model->id);
-		strata_fence_store(model, strata_fence_take(model, run->snapshot, run->position), run->snapshot);
+		strata_fence_store(model, strata_fence_take(model, run->snapshot, run->position), run->snapshot,
+						   c->inserted + c->updated + c->deleted > 0 || c->swapped || step->result.adapted);
 	}
 	error_context_stack = context.previous;
 	step->ms = runs_elapsed_ms(start);
