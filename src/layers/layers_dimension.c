@@ -429,16 +429,32 @@ changed(Definition *def)
 }
 
 /* The unknown member taken away by hand comes back: facts point at it. */
-static void
+static bool
 restore_unknown(StrataModel *model, const char *surrogate)
 {
 	Definition def = {0};
 
 	if (strata_base_query(psprintf("SELECT 1 FROM %s WHERE %s = 0", model->label, quote_identifier(surrogate)), NULL)
 			->count > 0)
-		return;
+		return false;
 	def.model = model;
 	put_unknown(&def, surrogate);
+	return true;
+}
+
+/* A fact that adds members does not count them here. */
+static bool
+is_added_to(const StrataModel *model)
+{
+	StrataArgs args = {0};
+
+	strata_args_text(&args, model->schema);
+	strata_args_text(&args, model->name);
+	return strata_base_keeper_query("SELECT 1 FROM strata_state.dependency d JOIN strata_state.model m ON m.id = d.model_id"
+									" WHERE d.schema_name = $1 AND d.relation_name = $2 AND m.layer = 'fact'"
+									" AND m.options::text LIKE '%\"infer\"%' LIMIT 1",
+									&args)
+			   ->count > 0;
 }
 
 /* ---- refresh ---- */
@@ -524,13 +540,16 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	const char *word;
 	List *key;
 	char *sql = query(model, &key, &word);
+	bool changed;
+	bool restored;
 
 	if (TIMESTAMP_NOT_FINITE(refresh->as_of))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the run time of dimension %s is infinite", model->label), errhint("Give as_of an instant.")));
 	e.m = layers_incremental_open(model, sql, key, word, INCREMENTAL_LOOK);
-	if (refresh_by_changes(&e))
+	changed = refresh_by_changes(&e);
+	if (changed)
 	{
 		result->method = psprintf("incremental: %llu changed rows", (unsigned long long) e.n_changed);
 		if (result->counts.inserted + result->counts.updated + result->counts.deleted == 0)
@@ -552,9 +571,14 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 		else
 			layers_incremental_built(e.m, refresh);
 	}
-	restore_unknown(model, e.s->surrogate);
-	rows = strata_base_run_query(psprintf("SELECT count(*) FROM %s", model->label), NULL, refresh->snapshot, NIL);
-	result->row_count = strata_rows_int(rows, 0, 1);
+	restored = restore_unknown(model, e.s->surrogate);
+	if (changed && model->row_count >= 0 && !is_added_to(model))
+		result->row_count = model->row_count + result->counts.inserted - result->counts.deleted + restored;
+	else
+	{
+		rows = strata_base_run_query(psprintf("SELECT count(*) FROM %s", model->label), NULL, refresh->snapshot, NIL);
+		result->row_count = strata_rows_int(rows, 0, 1);
+	}
 	strata_registry_set_backfill(model->id, NIL);
 }
 

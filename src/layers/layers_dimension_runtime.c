@@ -558,8 +558,8 @@ layers_dimension_refresh_runtime(DimensionSpec *s, const StrataRefresh *refresh,
 	if (s->overwrite != NIL && s->model->applied_version > 0 &&
 		(refresh->whole || s->model->applied_version < s->model->version))
 		result->counts.updated += level(&w);
-	w.changes = strata_base_run_rowset("dimension_changes", changes_query(&w), NULL, refresh->snapshot,
-									   layers_dimension_rowsets(s, list_make1(extract)));
+	w.changes = strata_base_run_lookups("dimension_changes", changes_query(&w), refresh->snapshot,
+										layers_dimension_rowsets(s, list_make1(extract)));
 	strata_rowset_free(extract);
 	if (w.changes->count > 0)
 	{

@@ -84,6 +84,9 @@ UPDATE fr.sale SET d = '2026-06-20' WHERE client = 4;
 CALL fr.go('2026-06-10');
 SELECT status, count(*) FROM strata.verify('schema:fr') GROUP BY 1;
 SELECT * FROM fr.how ORDER BY model;
+-- rows are counted by what came and went
+SELECT model, row_count - CASE model WHEN 'fr.dc' THEN (SELECT count(*) FROM fr.dc) WHEN 'fr.ds' THEN (SELECT count(*) FROM fr.ds) WHEN 'fr.f' THEN (SELECT count(*) FROM fr.f) END AS off
+  FROM strata.models WHERE model IN ('fr.dc', 'fr.ds', 'fr.f') ORDER BY model;
 DROP VIEW fr.truth CASCADE;
 SELECT count(*) FROM (SELECT strata.drop_model(model) FROM strata.select_models('schema:fr') AS m (model) ORDER BY model <> 'fr.f' AND model <> 'fr.g') AS d;
 DROP SCHEMA fr CASCADE;
