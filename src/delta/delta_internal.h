@@ -30,10 +30,11 @@ pg_attribute_noreturn() extern void delta_key_error(const DeltaWork *work, const
 pg_attribute_noreturn() extern void delta_write_error(const DeltaWork *work, MemoryContext context);
 /* The query's columns must be of the target's types: images of other types cannot be compared. */
 extern void delta_check_types(const DeltaWork *work, TupleDesc query, int first);
-/* Deletes (strata_ctid, strata_table), updates (these, the columns), inserts (with the columns); each may be NULL. changed: the
+/* Deletes (strata_ctid, strata_table, and as they are stored the columns, or none), updates (these, the columns), inserts (with the columns); each may be NULL. changed: the
  * columns that updates touch, NULL when any. */
 extern void delta_write(DeltaWork *work, StrataRowSet *deletes, StrataRowSet *updates, const Bitmapset *changed,
 						StrataRowSet *inserts);
+extern char *delta_partition_column(const StrataDeltaTarget *target);
 /* Refuses what would keep the target from equalling its query: hidden rows, rules, children. */
 extern void delta_refuse(const StrataDeltaTarget *target, Snapshot snapshot);
 /* Whether the primary key is the target's key: it refuses a broken one. */

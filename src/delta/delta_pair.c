@@ -53,7 +53,7 @@ create_sets(DeltaPair *p)
 {
 	const StrataDeltaTarget *t = p->work->target;
 
-	p->deletes = strata_rowset_create("delta_delete", delta_rowset_desc(t, p->desc, 0, false));
+	p->deletes = strata_rowset_create("delta_delete", delta_rowset_desc(t, p->desc, 0, true));
 	p->updates = strata_rowset_create("delta_update", delta_rowset_desc(t, p->desc, 0, true));
 	p->inserts = strata_rowset_create("delta_insert", delta_rowset_desc(t, p->desc, 0, true));
 }
@@ -93,16 +93,22 @@ note_changed(Pairing *g, const Datum *new_values, const bool *new_nulls, const D
 	}
 }
 
-/* A row that comes, to where a row went, or nowhere (place NULL). */
 static void
-put_added(Pairing *g, const Datum *place, const Datum *values, const bool *nulls)
+put_row(Pairing *g, StrataRowSet *rows, const Datum *place, const Datum *values, const bool *nulls)
 {
 	g->values[0] = place ? place[0] : (Datum) 0;
 	g->values[1] = place ? place[1] : (Datum) 0;
 	g->nulls[0] = g->nulls[1] = place == NULL;
 	memcpy(g->values + 2, values, sizeof(Datum) * g->n);
 	memcpy(g->nulls + 2, nulls, sizeof(bool) * g->n);
-	strata_rowset_put(place ? g->p->updates : g->p->inserts, g->values, g->nulls);
+	strata_rowset_put(rows, g->values, g->nulls);
+}
+
+/* A row that comes, to where a row went, or nowhere (place NULL). */
+static void
+put_added(Pairing *g, const Datum *place, const Datum *values, const bool *nulls)
+{
+	put_row(g, place ? g->p->updates : g->p->inserts, place, values, nulls);
 }
 
 static void
@@ -315,7 +321,7 @@ receive_pair(TupleTableSlot *slot, DestReceiver *self)
 	values = slot->tts_values;
 	nulls = slot->tts_isnull;
 	if (nulls[2])
-		strata_rowset_put(g->p->deletes, values, nulls);
+		put_row(g, g->p->deletes, values, values + 3 + g->n, nulls + 3 + g->n);
 	else if (nulls[0])
 		put_added(g, NULL, values + 3, nulls + 3);
 	else

@@ -6,12 +6,15 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "delta/delta_internal.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 typedef struct Signed
 {
@@ -25,14 +28,14 @@ typedef struct Signed
 	bool *told_nulls;
 	DeltaMatch *match; /* NULL: candidates are all rows */
 	bool unique;       /* one row per find value at most */
+	bool come_too;     /* rows that come are looked up, too: nothing else would notice one that is there already */
 	bool new_only;     /* no row of the target has to be looked at */
 	StrataSigned *wanted;
 	DeltaPlaces *offered;
 	Datum *values;
 	bool *nulls;
-	bool stays;  /* one row per find value: a row comes for one that stays */
-	char *taken; /* its key, for the message */
-	MemoryContext context;
+	bool near;  /* the match tells a row's partition */
+	bool stays; /* one row per find value: a row comes for one that stays */
 } Signed;
 
 TupleDesc
@@ -118,17 +121,7 @@ take(void *arg, ItemPointer tid, Oid table, Datum *values, bool *nulls)
 static void
 leave(void *arg, ItemPointer tid, Oid table, Datum *values, bool *nulls)
 {
-	Signed *r = arg;
-
-	if (!r->stays && r->pair.work->target->key != NIL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(r->context);
-
-		spread(r, values, nulls);
-		r->taken = delta_key_text(r->pair.work, r->pair.desc, 0, r->values + 2, r->nulls + 2);
-		MemoryContextSwitchTo(old);
-	}
-	r->stays = true;
+	((Signed *) arg)->stays = true;
 }
 
 /* The rows that go are wanted, and what candidates are looked up by: a row set, so that the planner knows how many there are. */
@@ -167,7 +160,7 @@ prepare(Signed *r)
 			strata_signed_put(r->wanted, r->told_values, r->told_nulls, -sign);
 			r->new_only = false;
 		}
-		else if (!r->unique)
+		else if (!r->come_too)
 			continue;
 		if (find == NULL)
 			continue;
@@ -182,6 +175,29 @@ prepare(Signed *r)
 	return find ? strata_signed_finish(find) : NULL;
 }
 
+/* The planner does not see that each row is looked for in one partition alone, and would read them all. */
+static void
+run_near(const char *sql, Signed *r, StrataRowSet *find)
+{
+	int level = NewGUCNestLevel();
+
+	strata_base_pin("enable_hashjoin", "off");
+	strata_base_pin("enable_mergejoin", "off");
+	strata_base_pin("enable_seqscan", "off");
+	strata_base_run_into(sql, NULL, r->pair.work->snapshot, list_make1(find), (DestReceiver *) r);
+	AtEOXact_GUC(true, level);
+}
+
+static bool
+are_few(const StrataDeltaTarget *t, const StrataRowSet *rows)
+{
+	Relation rel = table_open(t->relid, NoLock);
+	double all = rel->rd_rel->reltuples;
+
+	table_close(rel, NoLock);
+	return rows->count <= 2000 || rows->count < all / 50;
+}
+
 /* Finds the rows that go; false when one is not there. */
 static bool
 look_up(Signed *r)
@@ -193,8 +209,8 @@ look_up(Signed *r)
 	bool complete;
 	char *sql;
 
-	/* new rows only: a key's index refuses those it has; without a key nothing can be wrong */
-	if (!r->new_only || (r->unique && !(t->key != NIL && delta_key_is_enforced(t))))
+	/* new rows only, and nothing to be wrong */
+	if (!r->new_only || r->come_too)
 	{
 		/* an index was only a guess, and too many patterns of NULL make it useless */
 		if (r->match && !r->unique && t->find == NIL && delta_match_is_loose(r->match))
@@ -208,7 +224,10 @@ look_up(Signed *r)
 		r->pub.rShutdown = end_nothing;
 		r->pub.rDestroy = end_nothing;
 		r->pub.mydest = DestTuplestore;
-		strata_base_run_into(sql, NULL, r->pair.work->snapshot, find ? list_make1(find) : NIL, (DestReceiver *) r);
+		if (r->match && r->near && are_few(t, find))
+			run_near(sql, r, find);
+		else
+			strata_base_run_into(sql, NULL, r->pair.work->snapshot, find ? list_make1(find) : NIL, (DestReceiver *) r);
 	}
 	missing = strata_signed_finish(r->wanted);
 	complete = missing->count == 0;
@@ -238,10 +257,8 @@ apply(Signed *r, StrataRowSet *moved)
 
 	if (r->change->count > 0 && !look_up(r))
 		return false;
-	if (r->stays && work->target->key == NIL)
-		return false;
 	if (r->stays)
-		delta_key_error(work, "duplicate", psprintf("Seen twice or more: %s.", r->taken));
+		return false;
 	r->pair.added = r->change;
 	delta_pair(&r->pair);
 	if (moved)
@@ -260,6 +277,23 @@ find_told(Signed *r, const StrataDeltaTarget *target)
 			r->told[r->ntold++] = i;
 	r->told_values = palloc(sizeof(Datum) * Max(1, r->ntold));
 	r->told_nulls = palloc(sizeof(bool) * Max(1, r->ntold));
+}
+
+/* What tells a row that goes tells its partition as well. */
+static void
+find_partition(Signed *r, const StrataDeltaTarget *target)
+{
+	char *column = delta_partition_column(target);
+
+	if (column == NULL || strata_base_list_has(target->unknown, column))
+		return;
+	for (int i = 0; i < r->ncolumns; i++)
+		if (strcmp(list_nth(target->columns, i), column) == 0 && !list_member_int(r->match->columns, i) &&
+			list_length(r->match->columns) < 60)
+		{
+			r->match->columns = lappend_int(r->match->columns, i);
+			r->near = true;
+		}
 }
 
 bool
@@ -281,7 +315,6 @@ strata_delta_apply_moved(const StrataDeltaTarget *target, StrataRowSet *change, 
 	LockRelationOid(target->relid, RowExclusiveLock);
 	delta_refuse(target, snapshot);
 	delta_check_types(&work, change->desc, 0);
-	r.context = context;
 	r.change = change;
 	r.ncolumns = list_length(target->columns);
 	r.unique = target->key != NIL || target->find_unique;
@@ -299,6 +332,10 @@ strata_delta_apply_moved(const StrataDeltaTarget *target, StrataRowSet *change, 
 		r.match = delta_match_create(target, by);
 	/* looked up by less than the find columns, candidates that are left mean nothing */
 	r.unique = r.unique && r.match && list_length(r.match->columns) == list_length(by);
+	/* a key's index refuses rows that it has, else the keys that came are looked for when they are written */
+	r.come_too = r.unique && target->key == NIL;
+	if (r.match && !r.come_too)
+		find_partition(&r, target);
 	applied = apply(&r, moved);
 	delta_pair_free(&r.pair);
 	MemoryContextSwitchTo(old);

@@ -15,6 +15,7 @@
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 
 #define MOST_SHOWN_COLUMNS 50 /* of a row in a message: more are cut to the key */
@@ -224,10 +225,22 @@ require_written(const StrataDeltaTarget *t, uint64 written, uint64 planned)
 						errhint("Drop the rule or the trigger; filter rows in the model's query instead.")));
 }
 
-static void
-write_rows(DeltaWork *work, const char *sql, StrataRowSet *rows)
+/* The column that tells a row's partition, where one of the target's does alone; NULL: none. */
+char *
+delta_partition_column(const StrataDeltaTarget *t)
 {
-	require_written(work->target, strata_base_run_by_address(sql, work->snapshot, list_make1(rows)), rows->count);
+	Relation rel;
+	PartitionKey key;
+	char *name = NULL;
+
+	if (get_rel_relkind(t->relid) != RELKIND_PARTITIONED_TABLE)
+		return NULL;
+	rel = table_open(t->relid, NoLock);
+	key = RelationGetPartitionKey(rel);
+	if (key->partnatts == 1 && key->partattrs[0] > 0)
+		name = get_attname(t->relid, key->partattrs[0], false);
+	table_close(rel, NoLock);
+	return name && strata_base_list_has(t->columns, name) && delta_has_equality(t, name) ? name : NULL;
 }
 
 /* Addresses are of one table; of a partitioned one, of the partition that is named with them. */
@@ -241,27 +254,53 @@ same_address(const StrataDeltaTarget *t)
 	return psprintf("%s AND t.tableoid = d.%s", same, strata_delta_beside(t, "strata_table"));
 }
 
+/*
+ * The statement (up to its conditions) for the rows at these addresses. settled: the rows have what is stored in the column that tells
+ * the partition. Then each address is looked for in its partition alone, and not in every one.
+ */
 static void
-delete_rows(DeltaWork *work, StrataRowSet *rows)
+write_at(DeltaWork *work, const char *sql, StrataRowSet *rows, bool settled)
 {
 	const StrataDeltaTarget *t = work->target;
+	char *same = same_address(t);
+	char *column = settled ? delta_partition_column(t) : NULL;
+	uint64 written;
 
-	write_rows(
-		work,
-		psprintf("DELETE FROM %s AS t USING %s AS d WHERE %s", t->label, quote_identifier(rows->name), same_address(t)),
-		rows);
+	if (column)
+	{
+		const char *q = quote_identifier(column);
+
+		written = strata_base_run_by_address(
+			psprintf("%s WHERE %s AND t.%s %s d.%s", sql, same, q,
+					 strata_base_equality(get_atttype(t->relid, get_attnum(t->relid, column))), q),
+			work->snapshot, list_make1(rows));
+		if (written < rows->count)
+			written +=
+				strata_base_run_by_address(psprintf("%s WHERE %s AND t.%s IS NULL AND d.%s IS NULL", sql, same, q, q),
+										   work->snapshot, list_make1(rows));
+	}
+	else
+		written = strata_base_run_by_address(psprintf("%s WHERE %s", sql, same), work->snapshot, list_make1(rows));
+	require_written(t, written, rows->count);
 }
 
 static void
-update_rows(DeltaWork *work, StrataRowSet *rows)
+delete_rows(DeltaWork *work, StrataRowSet *rows, bool settled)
+{
+	write_at(work, psprintf("DELETE FROM %s AS t USING %s AS d", work->target->label, quote_identifier(rows->name)),
+			 rows, settled);
+}
+
+static void
+update_rows(DeltaWork *work, StrataRowSet *rows, bool settled)
 {
 	const StrataDeltaTarget *t = work->target;
 
-	write_rows(work,
-			   psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM %s AS d WHERE %s", t->label,
-						strata_base_join_quoted(t->columns, ", "), delta_prefixed(t->columns, "d"),
-						quote_identifier(rows->name), same_address(t)),
-			   rows);
+	write_at(work,
+			 psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM %s AS d", t->label,
+					  strata_base_join_quoted(t->columns, ", "), delta_prefixed(t->columns, "d"),
+					  quote_identifier(rows->name)),
+			 rows, settled);
 }
 
 static void
@@ -269,27 +308,40 @@ insert_rows(DeltaWork *work, StrataRowSet *rows)
 {
 	char *columns = strata_base_join_quoted(work->target->columns, ", ");
 
-	write_rows(work,
-			   psprintf("INSERT INTO %s (%s) SELECT %s FROM %s", work->target->label, columns, columns,
-						quote_identifier(rows->name)),
-			   rows);
+	require_written(work->target,
+					strata_base_run_by_address(psprintf("INSERT INTO %s (%s) SELECT %s FROM %s", work->target->label,
+														columns, columns, quote_identifier(rows->name)),
+											   work->snapshot, list_make1(rows)),
+					rows->count);
+}
+
+/* Whether the updates leave the column that tells the partition as it is. */
+static bool
+is_settled(const StrataDeltaTarget *t, const Bitmapset *changed)
+{
+	char *column = changed ? delta_partition_column(t) : NULL;
+
+	return column && !bms_is_member(get_attnum(t->relid, column), changed);
 }
 
 void
 delta_write(DeltaWork *work, StrataRowSet *deletes, StrataRowSet *updates, const Bitmapset *changed,
 			StrataRowSet *inserts)
 {
-	bool split = updates && updates->count > 0 && must_split(work->target, changed);
+	bool some = updates && updates->count > 0;
+	bool split = some && must_split(work->target, changed);
+	bool settled = some && is_settled(work->target, changed);
 
+	/* with their columns as they are stored, or without */
 	if (deletes && deletes->count > 0)
-		delete_rows(work, deletes);
+		delete_rows(work, deletes, deletes->desc->natts > 2);
 	if (split)
 	{
-		delete_rows(work, updates);
+		delete_rows(work, updates, settled);
 		insert_rows(work, updates);
 	}
-	else if (updates && updates->count > 0)
-		update_rows(work, updates);
+	else if (some)
+		update_rows(work, updates, settled);
 	if (inserts && inserts->count > 0)
 		insert_rows(work, inserts);
 }

@@ -450,10 +450,11 @@ is_added_to(const StrataModel *model)
 
 	strata_args_text(&args, model->schema);
 	strata_args_text(&args, model->name);
-	return strata_base_keeper_query("SELECT 1 FROM strata_state.dependency d JOIN strata_state.model m ON m.id = d.model_id"
-									" WHERE d.schema_name = $1 AND d.relation_name = $2 AND m.layer = 'fact'"
-									" AND m.options::text LIKE '%\"infer\"%' LIMIT 1",
-									&args)
+	return strata_base_keeper_query(
+			   "SELECT 1 FROM strata_state.dependency d JOIN strata_state.model m ON m.id = d.model_id"
+			   " WHERE d.schema_name = $1 AND d.relation_name = $2 AND m.layer = 'fact'"
+			   " AND m.options::text LIKE '%\"infer\"%' LIMIT 1",
+			   &args)
 			   ->count > 0;
 }
 
