@@ -130,6 +130,17 @@ typedef struct StrataRowSetColumn
 	float distinct;
 } StrataRowSetColumn;
 
+/*
+ * What a row set may be read from each time anew (rowset_scan.c). next gives values and nulls of the columns that begin was asked for, in that
+ * order, good until the next call; columns count from 1. sample: some of the rows, quickly. Of one snapshot the rows are always the same.
+ */
+typedef struct StrataRowSource
+{
+	void *(*begin)(void *arg, Snapshot snapshot, const AttrNumber *columns, int n, bool sample);
+	bool (*next)(void *reading, Datum *values, bool *nulls);
+	void (*end)(void *reading);
+} StrataRowSource;
+
 typedef struct StrataRowSet
 {
 	char *name;
@@ -137,12 +148,26 @@ typedef struct StrataRowSet
 	Tuplestorestate *store;
 	uint64 count;
 	StrataRowSetColumn *stats; /* NULL until the planner asks (rowset_stats.c); rows put later change nothing */
+	/* with a source the store is empty until filled, and count an estimate until counted */
+	const StrataRowSource *source;
+	void *source_arg;
+	Snapshot snapshot;
+	bool filled;
+	bool counted;
 } StrataRowSet;
 
 extern StrataRowSet *strata_rowset_create(const char *name, TupleDesc desc);
 extern void strata_rowset_put(StrataRowSet *set, Datum *values, bool *nulls);
 extern void strata_rowset_free(StrataRowSet *set);
-/* Reading one in C: from its first row, into a slot of its own. */
+/*
+ * One that holds nothing: statements read the source. For SELECTs, and what they are the source of; a plan knows how its row sets are read, so
+ * one name is always filled or never. arg and snapshot live as long; count: about how many rows.
+ */
+extern StrataRowSet *strata_rowset_stream(const char *name, TupleDesc desc, const StrataRowSource *source, void *arg,
+										  Snapshot snapshot, uint64 count);
+extern void strata_rowset_fill(StrataRowSet *set);    /* it holds its rows from now on */
+extern uint64 strata_rowset_count(StrataRowSet *set); /* exactly: read to its end, unless a statement has done so */
+/* Reading one in C: from its first row, into a slot of its own. Fills it. */
 extern TupleTableSlot *strata_rowset_rewind(StrataRowSet *set);
 extern bool strata_rowset_next(StrataRowSet *set, TupleTableSlot *slot); /* false: at the end, the slot is gone */
 

@@ -28,5 +28,11 @@ extern StrataKept *strata_kept_take(const char *sql, const StrataArgs *args, Lis
 extern void strata_kept_leave(StrataKept *kept);
 /* Makes the plan of a statement without parameters that is run once. */
 extern void strata_kept_plan(SPIPlanPtr plan, StrataPlanning how);
+/* The one of that name among them, or NULL. */
+extern StrataRowSet *strata_rowset_shown(const char *name);
+/* Some rows of one with a source, until the callback returns false. */
+extern void strata_rowset_sample(StrataRowSet *set, bool (*callback)(StrataRowSet *, Datum *, bool *, void *),
+								 void *arg);
+extern void strata_rowset_scan_init(void);
 
 #endif

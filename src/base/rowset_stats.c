@@ -33,6 +33,17 @@ strata_rowset_show(List *rowsets)
 	return before;
 }
 
+StrataRowSet *
+strata_rowset_shown(const char *name)
+{
+	ListCell *lc;
+
+	foreach (lc, shown)
+		if (strcmp(((StrataRowSet *) lfirst(lc))->name, name) == 0)
+			return lfirst(lc);
+	return NULL;
+}
+
 static int
 compare_hashes(const void *a, const void *b)
 {
@@ -69,54 +80,75 @@ estimate_distinct(uint64 *hashes, int n, double rows)
 	return Max(d, Min(rows, (double) n * d / ((n - f1) + (double) f1 * n / rows)));
 }
 
+typedef struct Sample
+{
+	StrataImageColumn *columns;
+	uint64 **hashes;
+	int *counts;
+	int seen;
+} Sample;
+
+static bool
+sample_row(StrataRowSet *set, Datum *values, bool *nulls, void *arg)
+{
+	Sample *s = arg;
+
+	for (int i = 0; i < set->desc->natts; i++)
+		if (!nulls[i])
+			s->hashes[i][s->counts[i]++] = strata_base_image_hash(&s->columns[i], 1, &values[i], &nulls[i], false);
+	return ++s->seen < SAMPLE_ROWS;
+}
+
+static void
+sample_store(StrataRowSet *set, Sample *s)
+{
+	uint64 step = Max(1, set->count / SAMPLE_ROWS);
+	uint32 chance = 0x2545f491;
+	TupleTableSlot *slot = strata_rowset_rewind(set);
+
+	while (strata_rowset_next(set, slot))
+	{
+		bool more = sample_row(set, slot->tts_values, slot->tts_isnull, s);
+
+		ExecClearTuple(slot);
+		/* steps of chance: equal rows may stand side by side, or at equal distances */
+		chance = chance * 1664525 + 1013904223;
+		if (!more || (step > 1 && !tuplestore_skiptuples(set->store, (chance >> 8) % (2 * step - 1), true)))
+		{
+			ExecDropSingleTupleTableSlot(slot);
+			break;
+		}
+	}
+}
+
 static void
 look_at(StrataRowSet *set)
 {
 	int natts = set->desc->natts;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "strata sample", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
-	StrataImageColumn *columns;
-	uint64 **hashes;
-	int *counts;
-	int seen = 0;
-	uint64 step = Max(1, set->count / SAMPLE_ROWS);
-	uint32 chance = 0x2545f491;
-	TupleTableSlot *slot;
+	Sample s = {0};
 
 	set->stats = MemoryContextAllocZero(GetMemoryChunkContext(set), sizeof(StrataRowSetColumn) * Max(1, natts));
 	old = MemoryContextSwitchTo(context);
-	columns = palloc0(sizeof(StrataImageColumn) * Max(1, natts));
-	hashes = palloc(sizeof(uint64 *) * Max(1, natts));
-	counts = palloc0(sizeof(int) * Max(1, natts));
+	s.columns = palloc0(sizeof(StrataImageColumn) * Max(1, natts));
+	s.hashes = palloc(sizeof(uint64 *) * Max(1, natts));
+	s.counts = palloc0(sizeof(int) * Max(1, natts));
 	for (int i = 0; i < natts; i++)
 	{
-		columns[i] = strata_base_image_column(TupleDescAttr(set->desc, i));
-		hashes[i] = palloc(sizeof(uint64) * SAMPLE_ROWS);
+		s.columns[i] = strata_base_image_column(TupleDescAttr(set->desc, i));
+		s.hashes[i] = palloc(sizeof(uint64) * SAMPLE_ROWS);
 	}
-	slot = strata_rowset_rewind(set);
-	while (strata_rowset_next(set, slot))
-	{
-		for (int i = 0; i < natts; i++)
-			if (!slot->tts_isnull[i])
-				hashes[i][counts[i]++] =
-					strata_base_image_hash(&columns[i], 1, &slot->tts_values[i], &slot->tts_isnull[i], false);
-		seen++;
-		ExecClearTuple(slot);
-		/* steps of chance: equal rows may stand side by side, or at equal distances */
-		chance = chance * 1664525 + 1013904223;
-		if (seen == SAMPLE_ROWS ||
-			(step > 1 && !tuplestore_skiptuples(set->store, (chance >> 8) % (2 * step - 1), true)))
-		{
-			ExecDropSingleTupleTableSlot(slot);
-			break;
-		}
-	}
+	if (set->source && !set->filled)
+		strata_rowset_sample(set, sample_row, &s);
+	else
+		sample_store(set, &s);
 	for (int i = 0; i < natts; i++)
 	{
-		double nulls = seen > 0 ? 1.0 - (double) counts[i] / seen : 0.0;
+		double nulls = s.seen > 0 ? 1.0 - (double) s.counts[i] / s.seen : 0.0;
 
 		set->stats[i].null_share = nulls;
-		set->stats[i].distinct = estimate_distinct(hashes[i], counts[i], Max(1.0, set->count * (1.0 - nulls)));
+		set->stats[i].distinct = estimate_distinct(s.hashes[i], s.counts[i], Max(1.0, set->count * (1.0 - nulls)));
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
@@ -164,4 +196,5 @@ strata_base_init(void)
 	former_hook = get_relation_stats_hook;
 	get_relation_stats_hook = rowset_stats;
 	base_lookups_init();
+	strata_rowset_scan_init();
 }

@@ -485,6 +485,7 @@ strata_rowset_put(StrataRowSet *set, Datum *values, bool *nulls)
 TupleTableSlot *
 strata_rowset_rewind(StrataRowSet *set)
 {
+	strata_rowset_fill(set);
 	/* statements that read it have pointers of their own, and leave theirs selected */
 	tuplestore_select_read_pointer(set->store, 0);
 	tuplestore_rescan(set->store);

@@ -52,6 +52,12 @@ extern StrataRowSet *strata_capture_rowset(const StrataCaptureChanges *changes, 
  */
 extern StrataRowSet *strata_capture_rowset_raw(const StrataCaptureChanges *changes, const char *name,
 											   const Bitmapset *used, Snapshot snapshot);
+/*
+ * The same, and nothing is copied: statements read the change tables themselves, which changes and snapshot must outlive. Its count is an
+ * estimate, and never 0. NULL: of a partition it cannot be had so.
+ */
+extern StrataRowSet *strata_capture_stream(const StrataCaptureChanges *changes, const char *name, const Bitmapset *used,
+										   Snapshot snapshot);
 /* Whether so much may wait that adding it up by image is dear. */
 extern bool strata_capture_is_much(const StrataCaptureChanges *changes);
 /* The consumer stands where _changes looked: as the transaction goes, so does the position. */

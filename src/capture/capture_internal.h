@@ -134,7 +134,7 @@ extern void capture_write_mark(Oid relid, const char *why);
 extern void capture_write_mark_source(Relation source, const char *why); /* a table, or a partition of it */
 extern void capture_merge_init(void);                                    /* capture_merge.c */
 
-/* ---- reading (capture_read.c, capture_rows.c) ---- */
+/* ---- reading (capture_read.c, capture_rows.c, capture_stream.c) ---- */
 
 typedef struct StrataCaptureState
 {
@@ -149,10 +149,19 @@ typedef struct StrataCaptureState
 	uint64 pages;   /* of them */
 } StrataCaptureState;
 
+/* The run's snapshot, and all that this transaction did before, are what is seen until the snapshot is popped. */
+extern void capture_push_snapshot(Snapshot snapshot);
+extern bool capture_in_window(const StrataCaptureState *state, uint64 xid, int64 step, uint64 own_xid);
 /* Calls back for each row of the window: the change table's slot, with the row's step. */
 typedef void (*CaptureRowCallback)(TupleTableSlot *slot, int64 step, void *arg);
 /* The rows of the window, at most so many (0: all); how many there were. */
 extern int64 capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, CaptureRowCallback callback,
 						  void *arg);
+
+/* The relation's columns by attribute number, and strata_sign. */
+extern TupleDesc capture_describe(Relation rel, bool sign);
+/* Which column of the change tables holds which of the relation's so many; 0: none. */
+extern AttrNumber *capture_map_columns(int natts, Oid relid, const StrataCaptureState *state);
+extern bool capture_is_used(const Bitmapset *used, AttrNumber attnum);
 
 #endif /* STRATA_CAPTURE_INTERNAL_H */

@@ -34,16 +34,16 @@
 /* ---- scans ---- */
 
 /* The run's snapshot, and all that this transaction did before. */
-static void
-push_snapshot(Snapshot snapshot)
+void
+capture_push_snapshot(Snapshot snapshot)
 {
 	CommandCounterIncrement();
 	PushCopiedSnapshot(snapshot);
 	UpdateActiveSnapshotCommandId();
 }
 
-static bool
-in_window(const StrataCaptureState *state, uint64 xid, int64 step, uint64 own_xid)
+bool
+capture_in_window(const StrataCaptureState *state, uint64 xid, int64 step, uint64 own_xid)
 {
 	if (step < 0)
 		step = -step;
@@ -62,7 +62,7 @@ capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, Cap
 	ScanDirection direction = most == 0 ? ForwardScanDirection : BackwardScanDirection;
 	ListCell *lc;
 
-	push_snapshot(snapshot);
+	capture_push_snapshot(snapshot);
 	foreach (lc, state->segments)
 	{
 		Relation rel = table_open(lfirst_oid(lc), AccessShareLock);
@@ -78,7 +78,7 @@ capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, Cap
 			slot_getsomeattrs(slot, CAPTURE_PREFIX);
 			xid = U64FromFullTransactionId(DatumGetFullTransactionId(slot->tts_values[0]));
 			step = DatumGetInt64(slot->tts_values[1]);
-			if (!in_window(state, xid, step, own_xid))
+			if (!capture_in_window(state, xid, step, own_xid))
 				continue;
 			count++;
 			if (callback)
@@ -102,7 +102,7 @@ mark_in_window(const StrataCaptureState *state, Snapshot snapshot)
 	TableScanDesc scan;
 	char *why = NULL;
 
-	push_snapshot(snapshot);
+	capture_push_snapshot(snapshot);
 	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	while (why == NULL && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
@@ -110,8 +110,8 @@ mark_in_window(const StrataCaptureState *state, Snapshot snapshot)
 		slot_getallattrs(slot);
 		if (DatumGetObjectId(slot->tts_values[0]) != state->root)
 			continue;
-		if (in_window(state, U64FromFullTransactionId(DatumGetFullTransactionId(slot->tts_values[1])),
-					  DatumGetInt64(slot->tts_values[2]), own_xid))
+		if (capture_in_window(state, U64FromFullTransactionId(DatumGetFullTransactionId(slot->tts_values[1])),
+							  DatumGetInt64(slot->tts_values[2]), own_xid))
 			why = TextDatumGetCString(slot->tts_values[3]);
 	}
 	table_endscan(scan);

@@ -15,7 +15,9 @@
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 
+#ifndef MUCH_PAGES
 #define MUCH_PAGES 64
+#endif
 
 typedef struct Reading
 {
@@ -32,8 +34,8 @@ typedef struct Reading
 	TupleTableSlot *slot;
 } Reading;
 
-static TupleDesc
-describe(Relation rel, bool sign)
+TupleDesc
+capture_describe(Relation rel, bool sign)
 {
 	TupleDesc from = RelationGetDescr(rel);
 	TupleDesc desc = CreateTemplateTupleDesc(from->natts + (sign ? 1 : 0));
@@ -55,15 +57,15 @@ describe(Relation rel, bool sign)
 	return desc;
 }
 
-/* Which column of the change tables holds which of the relation. */
-static void
-map_columns(Reading *r, Oid relid, const StrataCaptureState *state)
+/* Which column of the change tables holds which of the relation's so many; 0: none. */
+AttrNumber *
+capture_map_columns(int natts, Oid relid, const StrataCaptureState *state)
 {
+	AttrNumber *from = palloc0(sizeof(AttrNumber) * Max(1, natts));
 	Relation segment;
 
-	r->from = palloc0(sizeof(AttrNumber) * Max(1, r->natts));
 	if (state->segments == NIL)
-		return;
+		return from;
 	segment = table_open(linitial_oid(state->segments), NoLock);
 	for (int i = CAPTURE_PREFIX; i < RelationGetNumberOfAttributes(segment); i++)
 	{
@@ -75,10 +77,18 @@ map_columns(Reading *r, Oid relid, const StrataCaptureState *state)
 
 			attnum = name ? get_attnum(relid, name) : InvalidAttrNumber;
 		}
-		if (attnum > 0 && attnum <= r->natts)
-			r->from[attnum - 1] = i + 1;
+		if (attnum > 0 && attnum <= natts)
+			from[attnum - 1] = i + 1;
 	}
 	table_close(segment, NoLock);
+	return from;
+}
+
+bool
+capture_is_used(const Bitmapset *used, AttrNumber attnum)
+{
+	return bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used) ||
+		   bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, used);
 }
 
 static bool
@@ -128,7 +138,6 @@ read_rows(const StrataCaptureChanges *changes, const char *name, const Bitmapset
 	const StrataCaptureState *state = changes->state;
 	Relation rel = table_open(changes->relid, AccessShareLock);
 	Reading r = {0};
-	bool all = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
 	StrataIdentity saved;
 	StrataRowSet *result;
 
@@ -138,13 +147,13 @@ read_rows(const StrataCaptureChanges *changes, const char *name, const Bitmapset
 	r.values = palloc0(sizeof(Datum) * (r.natts + 1));
 	r.nulls = palloc0(sizeof(bool) * (r.natts + 1));
 	r.used = palloc0(sizeof(bool) * Max(1, r.natts));
-	map_columns(&r, changes->relid, state);
+	r.from = capture_map_columns(r.natts, changes->relid, state);
 	for (int i = 0; i < r.natts; i++)
-		r.used[i] = r.from[i] != 0 && (all || bms_is_member(i + 1 - FirstLowInvalidHeapAttributeNumber, used));
+		r.used[i] = r.from[i] != 0 && capture_is_used(used, i + 1);
 	if (raw)
-		r.raw = strata_rowset_create(name, describe(rel, true));
+		r.raw = strata_rowset_create(name, capture_describe(rel, true));
 	else
-		r.rows = strata_signed_start(name, describe(rel, false));
+		r.rows = strata_signed_start(name, capture_describe(rel, false));
 	/* the key of its table may call functions */
 	strata_base_enter_owner(rel->rd_rel->relowner, NULL, &saved);
 	if (changes->relid != state->root)

@@ -115,11 +115,20 @@ captured(const IncrementalModel *m, Oid relid, Snapshot snapshot)
 static StrataRowSet *
 read_input(const Work *w, const StrataInput *input, IncrementalPosition *p)
 {
-	StrataRowSet *set;
+	StrataRowSet *set = NULL;
+	bool raw;
 
 	if (p->captured && p->captured->count == 0)
 		return NULL;
-	if (p->captured && strata_capture_is_much(p->captured) && only_added_up(w->m, input->relid))
+
+	raw = p->captured && strata_capture_is_much(p->captured) && only_added_up(w->m, input->relid);
+	/* read where they stand; the name tells a kept plan how its row set is read */
+	if (raw)
+		set = strata_capture_stream(p->captured, psprintf("strata_stream_%u", input->relid), input->used,
+									w->refresh->snapshot);
+	if (set)
+		return set;
+	if (raw)
 		set = strata_capture_rowset_raw(p->captured, layers_work_set_name(input->relid), input->used,
 										w->refresh->snapshot);
 	else if (p->captured)
@@ -160,9 +169,17 @@ collect(Work *w)
 		if (set)
 			layers_work_note_change(w, input->relid, set);
 	}
-	w->n_changed += layers_work_count_changed(w);
-	w->result->counts.rows_in = w->n_changed;
+	w->n_inputs = list_length(w->rowsets);
 	return true;
+}
+
+/* How many rows the inputs have changed by: known when what was read from the change tables has been read. */
+static void
+count_inputs(Work *w)
+{
+	for (int i = 0; i < w->n_inputs; i++)
+		w->n_changed += strata_rowset_count(list_nth(w->rowsets, i));
+	w->result->counts.rows_in = w->n_changed;
 }
 
 StrataRowSet *
@@ -310,6 +327,8 @@ take_changes(Work *w)
 	if (lost)
 		*w->failure = psprintf("members of %s are no more", lost);
 	done = done && !lost && run_parts(w, false);
+	if (done)
+		count_inputs(w);
 	free_rowsets(w);
 	if (done)
 		advance(w);
@@ -421,6 +440,7 @@ layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, ch
 		free_rowsets(&w);
 		return false;
 	}
+	count_inputs(&w);
 	extract->positions = w.positions;
 	extract->n_changed = w.n_changed;
 	sql = layers_work_reads((Node *) part->query, w.changed) ? strata_incremental_keys(part, w.changed) : NULL;

@@ -13,7 +13,8 @@ typedef struct Work
 	StrataRefreshResult *result;
 	List *positions;    /* IncrementalPosition *: to be advanced */
 	List *changed;      /* StrataChanged * */
-	List *rowsets;      /* StrataRowSet * */
+	List *rowsets;      /* StrataRowSet *: of the inputs first */
+	int n_inputs;       /* so many */
 	char **failure;     /* why it could not be done */
 	double change_cost; /* by the planner, where it was asked */
 	double full_cost;
