@@ -204,11 +204,12 @@ make_plan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, Lis
 	Bitmapset *wanted = NULL;
 	ListCell *lc;
 
-	/* what it is to give is described by a list of its own, since it has no relation in the range table to open */
-	foreach (lc, list_concat(pull_var_clause((Node *) tlist, PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS |
-																 PVC_RECURSE_PLACEHOLDERS),
-							 pull_var_clause((Node *) quals, PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS |
-																 PVC_RECURSE_PLACEHOLDERS)))
+	/*
+	 * What it is to give is described by a list of its own, since it has no relation in the range table to open. tlist is no measure: it is
+	 * none, or the rows are there for what stands above, and that is put in its place later.
+	 */
+	foreach (lc, pull_var_clause((Node *) list_make3(tlist, rel->reltarget->exprs, quals),
+								 PVC_RECURSE_AGGREGATES | PVC_RECURSE_WINDOWFUNCS | PVC_RECURSE_PLACEHOLDERS))
 	{
 		Var *var = lfirst(lc);
 
