@@ -152,7 +152,8 @@ static void
 put_rowset(StringInfo key, const StrataRowSet *set)
 {
 	appendBinaryStringInfo(key, set->name, strlen(set->name) + 1);
-	appendStringInfo(key, "%d:%d", bucket(set->count), set->desc->natts);
+	/* what is read from its source is read by another node */
+	appendStringInfo(key, "%d:%d:%d", bucket(set->count), set->desc->natts, set->source != NULL);
 	for (int i = 0; i < set->desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(set->desc, i);

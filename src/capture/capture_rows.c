@@ -16,7 +16,7 @@
 #include "utils/partcache.h"
 
 #ifndef MUCH_PAGES
-#define MUCH_PAGES 16
+#define MUCH_PAGES 64
 #endif
 
 typedef struct Reading
