@@ -145,8 +145,9 @@ typedef struct StrataCaptureState
 	const char *why_not;   /* when to is NULL */
 	CaptureSignature *signature;
 	CaptureRow *row;
-	List *segments; /* Oid: to be read */
-	uint64 pages;   /* of them */
+	List *segments;  /* Oid: to be read */
+	uint64 pages;    /* of them */
+	uint64 estimate; /* rows of the window; 0: not asked for yet */
 } StrataCaptureState;
 
 /* The run's snapshot, and all that this transaction did before, are what is seen until the snapshot is popped. */

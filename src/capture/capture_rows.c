@@ -15,10 +15,6 @@
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 
-#ifndef MUCH_PAGES
-#define MUCH_PAGES 64
-#endif
-
 typedef struct Reading
 {
 	int natts;        /* of the relation */
@@ -185,10 +181,4 @@ strata_capture_rowset_raw(const StrataCaptureChanges *changes, const char *name,
 						  Snapshot snapshot)
 {
 	return read_rows(changes, name, used, snapshot, true);
-}
-
-bool
-strata_capture_is_much(const StrataCaptureChanges *changes)
-{
-	return changes->known && changes->state->pages > MUCH_PAGES;
 }

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "access/heapam.h"
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
@@ -20,6 +21,11 @@
 /* As many pages tell about how many rows there are, and which. */
 #define SAMPLE_PAGES 16
 #define SIGN_COLUMN (-1)
+
+/* From so many rows on it is cheaper to add up opposite ones than to find them; below, it is no matter. */
+#ifndef MUCH_ROWS
+#define MUCH_ROWS 5000
+#endif
 
 typedef struct Source
 {
@@ -304,14 +310,17 @@ static const StrataRowSource stream_source = {stream_begin, stream_next, stream_
 
 /* About how many rows are in the window, at least 1. */
 static uint64
-estimate(Source *source, Snapshot snapshot)
+estimate(StrataCaptureState *state, Snapshot snapshot)
 {
+	Source source = {state, 0, NULL};
 	Reading *r;
 	double pages;
 	uint64 n = 0;
 
+	if (state->estimate > 0)
+		return state->estimate;
 	capture_push_snapshot(snapshot);
-	r = stream_begin(source, GetActiveSnapshot(), NULL, 0, false);
+	r = stream_begin(&source, GetActiveSnapshot(), NULL, 0, false);
 	pages = choose_pages(r);
 	while (stream_next(r, NULL, NULL))
 		n++;
@@ -319,13 +328,22 @@ estimate(Source *source, Snapshot snapshot)
 		n = n * (pages / r->n_pages);
 	stream_end(r);
 	PopActiveSnapshot();
-	return Max(n, 1);
+	state->estimate = Max(n, 1);
+	return state->estimate;
+}
+
+bool
+strata_capture_is_much(const StrataCaptureChanges *changes, Snapshot snapshot)
+{
+	/* no row is so small that more of them fit into a page */
+	return changes->known && changes->state->pages * MaxHeapTuplesPerPage >= MUCH_ROWS &&
+		   estimate(changes->state, snapshot) >= MUCH_ROWS;
 }
 
 StrataRowSet *
 strata_capture_stream(const StrataCaptureChanges *changes, const char *name, const Bitmapset *used, Snapshot snapshot)
 {
-	const StrataCaptureState *state = changes->state;
+	StrataCaptureState *state = changes->state;
 	Relation rel;
 	Source *source;
 	StrataRowSet *set;
@@ -344,7 +362,7 @@ strata_capture_stream(const StrataCaptureChanges *changes, const char *name, con
 		if (!capture_is_used(used, i + 1))
 			source->from[i] = 0;
 	set = strata_rowset_stream(name, capture_describe(rel, true), &stream_source, source, snapshot,
-							   estimate(source, snapshot));
+							   estimate(state, snapshot));
 	table_close(rel, NoLock);
 	return set;
 }

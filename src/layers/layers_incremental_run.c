@@ -121,7 +121,7 @@ read_input(const Work *w, const StrataInput *input, IncrementalPosition *p)
 	if (p->captured && p->captured->count == 0)
 		return NULL;
 
-	raw = p->captured && strata_capture_is_much(p->captured) && only_added_up(w->m, input->relid);
+	raw = p->captured && strata_capture_is_much(p->captured, w->refresh->snapshot) && only_added_up(w->m, input->relid);
 	/* read where they stand; the name tells a kept plan how its row set is read */
 	if (raw)
 		set = strata_capture_stream(p->captured, psprintf("strata_stream_%u", input->relid), input->used,

@@ -202,7 +202,7 @@ SELECT wrong FROM r('it.sums it.sides');
 CALL change();
 SELECT * FROM r('it.sums it.sides');
 DELETE FROM s WHERE id > 10000;
-SELECT wrong FROM r('it.sums it.sides');
+SELECT wrong FROM r('it.sums it.sides it.days');
 CALL change();
 SELECT * FROM r('it.sums it.sides');
 
