@@ -6,6 +6,12 @@
  *
  * The first call subscribes. Runs full_sql, or delta_sql, which finds the changed rows as "changes"; then advances and, as a
  * run does at its end, prunes. Says what it did.
+ *
+ *   CREATE FUNCTION read(relation oid, consumer text, queries text[], columns int[]) RETURNS text[]
+ *       LANGUAGE c AS '$libdir/pg_strata', 'strata_capture_read';
+ *
+ * The same for a consumer that reads the changed rows where they stand: the first column of the first row of each query, then how many changed
+ * rows there were.
  */
 #include "postgres.h"
 
@@ -19,6 +25,7 @@
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(strata_capture_take);
+PG_FUNCTION_INFO_V1(strata_capture_read);
 PG_FUNCTION_INFO_V1(strata_capture_drop);
 PG_FUNCTION_INFO_V1(strata_capture_note);
 PG_FUNCTION_INFO_V1(strata_capture_cannot);
@@ -75,6 +82,53 @@ strata_capture_take(PG_FUNCTION_ARGS)
 	UnregisterSnapshot(snapshot);
 	strata_capture_prune();
 	PG_RETURN_TEXT_P(cstring_to_text(said));
+}
+
+static Datum
+read_changes(const StrataCaptureChanges *changes, ArrayType *queries, const Bitmapset *used, Snapshot snapshot)
+{
+	StrataRowSet *rows = strata_capture_stream(changes, "changes", used, snapshot);
+	Datum *elements;
+	int n;
+
+	deconstruct_array(queries, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+	elements = repalloc(elements, sizeof(Datum) * (n + 1));
+	for (int i = 0; i < n; i++)
+	{
+		StrataRows *result = strata_base_run_query(TextDatumGetCString(elements[i]), NULL, snapshot, list_make1(rows));
+		char *value = result->count > 0 ? strata_rows_text(result, 0, 1) : NULL;
+
+		elements[i] = CStringGetTextDatum(value ? value : "nothing");
+	}
+	elements[n] = CStringGetTextDatum(psprintf(UINT64_FORMAT, strata_rowset_count(rows)));
+	strata_rowset_free(rows);
+	return PointerGetDatum(construct_array(elements, n + 1, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+Datum
+strata_capture_read(PG_FUNCTION_ARGS)
+{
+	Oid relid = PG_GETARG_OID(0);
+	char *consumer = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	StrataCaptureChanges *changes;
+	Snapshot snapshot;
+	Datum result = (Datum) 0;
+	bool known;
+
+	superusers_only();
+	if (!capture_consumer(relid, consumer))
+		strata_capture_subscribe(relid, consumer);
+	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	changes = strata_capture_changes(relid, consumer, snapshot, false);
+	known = changes->known;
+	if (known)
+		result = read_changes(changes, PG_GETARG_ARRAYTYPE_P(2), used_columns(PG_GETARG_ARRAYTYPE_P(3)), snapshot);
+	strata_capture_advance(changes);
+	UnregisterSnapshot(snapshot);
+	strata_capture_prune();
+	if (!known)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(result);
 }
 
 /* drop(consumer text) */
