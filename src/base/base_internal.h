@@ -14,7 +14,8 @@ typedef enum StrataPlanning
 {
 	STRATA_PLAN_ROWSETS,    /* few rows, joined with tables that the last refresh read too */
 	STRATA_PLAN_BY_ADDRESS, /* by ctid, whatever that seems to cost */
-	STRATA_PLAN_REGISTRY    /* constant SQL over small tables that may grow */
+	STRATA_PLAN_REGISTRY,   /* constant SQL over small tables that may grow */
+	STRATA_PLAN_ESTIMATE    /* as ever: what it would cost is asked, it is not run */
 } StrataPlanning;
 
 typedef struct StrataKept StrataKept;
@@ -26,6 +27,7 @@ typedef struct StrataKept StrataKept;
 extern StrataKept *strata_kept_take(const char *sql, const StrataArgs *args, List *rowsets, StrataPlanning how,
 									int cursor_options, SPIPlanPtr *plan);
 extern void strata_kept_leave(StrataKept *kept);
+extern StrataEstimate strata_kept_estimate(const StrataKept *kept);
 /* Makes the plan of a statement without parameters that is run once. */
 extern void strata_kept_plan(SPIPlanPtr plan, StrataPlanning how);
 /* The one of that name among them, or NULL. */

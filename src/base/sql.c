@@ -609,6 +609,8 @@ StrataEstimate
 strata_base_estimate(const char *sql, List *rowsets)
 {
 	StrataEstimate result = {0};
+	StrataKept *kept;
+	SPIPlanPtr plan;
 	List *before;
 
 	connect();
@@ -616,7 +618,9 @@ strata_base_estimate(const char *sql, List *rowsets)
 	before = strata_rowset_show(rowsets);
 	PG_TRY();
 	{
-		result = estimate(sql);
+		kept = strata_kept_take(sql, NULL, rowsets, STRATA_PLAN_ESTIMATE, 0, &plan);
+		result = kept ? strata_kept_estimate(kept) : estimate(sql);
+		strata_kept_leave(kept);
 	}
 	PG_FINALLY();
 	{

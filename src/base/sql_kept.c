@@ -54,6 +54,7 @@ struct StrataKept
 	int users;
 	/* of the plan that was last seen */
 	int generation;
+	StrataEstimate estimate;
 	Size size;
 	int n_tables;
 	Oid *tables;
@@ -379,7 +380,8 @@ static void
 note_plan(StrataKept *k, const CachedPlan *cached)
 {
 	CachedPlanSource *source = linitial(SPI_plan_get_plan_sources(k->plan));
-	List *tables = linitial_node(PlannedStmt, cached->stmt_list)->relationOids;
+	PlannedStmt *stmt = linitial_node(PlannedStmt, cached->stmt_list);
+	List *tables = stmt->relationOids;
 	ListCell *lc;
 
 	forget_tables(k);
@@ -393,19 +395,23 @@ note_plan(StrataKept *k, const CachedPlan *cached)
 	total -= k->size;
 	k->size = MemoryContextMemAllocated(source->context, true) + MemoryContextMemAllocated(cached->context, true);
 	total += k->size;
+	k->estimate = (StrataEstimate){stmt->planTree ? stmt->planTree->total_cost : 0,
+								   stmt->planTree ? stmt->planTree->plan_rows : 0};
 	k->generation = cached->generation;
 }
 
-/* Tables of so few pages are planned alike. */
+/* Tables of so few pages are planned alike. An estimate is to be nearer than a plan. */
 static bool
-is_outgrown(const StrataKept *k)
+is_outgrown(const StrataKept *k, StrataPlanning how)
 {
+	double most = how == STRATA_PLAN_ESTIMATE ? 1.2 : 4;
+
 	for (int i = 0; i < k->n_tables; i++)
 	{
-		uint64 then = Max(k->pages[i], 10);
-		uint64 now = Max(pages_of(k->tables[i]), 10);
+		double then = Max(k->pages[i], 10);
+		double now = Max(pages_of(k->tables[i]), 10);
 
-		if (now > 4 * then || then > 4 * now)
+		if (now > most * then || then > most * now)
 			return true;
 	}
 	return false;
@@ -429,7 +435,8 @@ strata_kept_take(const char *sql, const StrataArgs *args, List *rowsets, StrataP
 	StrataKept *k;
 	CachedPlan *cached;
 
-	if ((rowsets == NIL && how != STRATA_PLAN_REGISTRY) || !is_small(rowsets))
+	if (how == STRATA_PLAN_REGISTRY || how == STRATA_PLAN_ESTIMATE ? rowsets != NIL
+																   : rowsets == NIL || !is_small(rowsets))
 		return NULL;
 	k = find_entry(make_key(sql, args, rowsets, how, cursor_options));
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -440,7 +447,7 @@ strata_kept_take(const char *sql, const StrataArgs *args, List *rowsets, StrataP
 		if (k->plan == NULL)
 			make_plan(k, sql, args, cursor_options);
 		cached = get_plan(k->plan, how);
-		outgrown = k->generation == cached->generation && k->users == 0 && is_outgrown(k);
+		outgrown = k->generation == cached->generation && k->users == 0 && is_outgrown(k, how);
 		if (k->generation != cached->generation)
 			note_plan(k, cached);
 		ReleaseCachedPlan(cached, CurrentResourceOwner);
@@ -459,4 +466,10 @@ strata_kept_leave(StrataKept *k)
 {
 	if (k)
 		k->users--;
+}
+
+StrataEstimate
+strata_kept_estimate(const StrataKept *k)
+{
+	return k->estimate;
 }
