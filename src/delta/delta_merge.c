@@ -24,6 +24,7 @@ typedef struct Compared
 	int fresh; /* in the row */
 	int old;
 	AttrNumber attnum;
+	bool is_key; /* of the target's, not of the groups' */
 } Compared;
 
 struct StrataMerge
@@ -108,9 +109,9 @@ put_doubt(StrataMerge *m, TupleTableSlot *slot)
 	strata_rowset_put(*set, m->values, m->nulls);
 }
 
-/* Whether a column differs; which ones do is noted. */
+/* Whether a column differs; which ones do is noted. moves: one of the target's key does. */
 static bool
-differs(StrataMerge *m, const Datum *values, const bool *nulls)
+differs(StrataMerge *m, const Datum *values, const bool *nulls, bool *moves)
 {
 	MemoryContext old = MemoryContextSwitchTo(m->row);
 	bool found = false;
@@ -119,13 +120,14 @@ differs(StrataMerge *m, const Datum *values, const bool *nulls)
 	{
 		const Compared *c = &m->compared[i];
 
-		if (found && bms_is_member(c->attnum, m->pair.changed))
+		if (found && !c->is_key && bms_is_member(c->attnum, m->pair.changed))
 			continue;
 		if (nulls[c->fresh] == nulls[c->old] &&
 			(nulls[c->fresh] || strata_base_image_same(TupleDescAttr(m->pair.desc, c->fresh - AT_COLUMNS),
 													   values[c->fresh], values[c->old])))
 			continue;
 		found = true;
+		*moves |= c->is_key;
 		if (bms_is_member(c->attnum, m->pair.changed))
 			continue;
 		MemoryContextSwitchTo(m->context);
@@ -144,6 +146,7 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 	Datum *values;
 	bool *nulls;
 	bool known;
+	bool moves = false;
 	int64 rows;
 
 	slot_getallattrs(slot);
@@ -166,8 +169,12 @@ receive_row(TupleTableSlot *slot, DestReceiver *self)
 			strata_rowset_put(m->pair.deletes, values, nulls);
 		return true;
 	}
-	if (known && !differs(m, values, nulls))
+	if (known && !differs(m, values, nulls, &moves))
 		return true;
+	/* its key may be that of a row which has yet to go: not in place */
+	if (moves)
+		strata_rowset_put(m->pair.deletes, values, nulls);
+	known = known && !moves;
 	m->values[0] = values[AT_CTID];
 	m->values[1] = values[AT_TABLE];
 	m->nulls[0] = m->nulls[1] = !known;
@@ -209,6 +216,7 @@ strata_delta_merge_start(const StrataDeltaTarget *target, const List *keys, Snap
 		c->fresh = AT_COLUMNS + i;
 		c->old = AT_COLUMNS + m->ncolumns + m->ncompared++;
 		c->attnum = get_attnum(target->relid, list_nth(target->columns, i));
+		c->is_key = strata_base_list_has(target->key, list_nth(target->columns, i));
 	}
 	m->pub.rStartup = start_rows;
 	m->pub.receiveSlot = receive_row;

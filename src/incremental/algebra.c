@@ -529,19 +529,19 @@ shows(const AlgebraPlan *plan, const TargetEntry *target, const AlgebraColumn *c
 	}
 }
 
-/* For each column of the state the output column (from 1) that shows it; NIL: some is shown by none. */
+/* For each of the state's first n columns the output column (from 1) that shows it; NIL: some is shown by none. */
 static List *
-shown_columns(const AlgebraPlan *plan)
+shown_columns(const AlgebraPlan *plan, int n)
 {
 	List *positions = NIL;
 	ListCell *column, *target;
 
-	if (plan->having != NULL)
-		return NIL;
 	foreach (column, plan->columns)
 	{
 		int position = 0;
 
+		if (foreach_current_index(column) == n)
+			break;
 		foreach (target, plan->targets)
 			if (position == 0 && shows(plan, lfirst(target), lfirst(column), foreach_current_index(column) + 1))
 				position = foreach_current_index(target) + 1;
@@ -575,7 +575,9 @@ strata_incremental_algebra(const StrataPart *part)
 	algebra->nkeys = plan->nkeys;
 	algebra->columns = plan->columns;
 	algebra->core = make_core(plan);
-	algebra->shown = shown_columns(plan);
+	if (plan->having == NULL)
+		algebra->shown = shown_columns(plan, list_length(plan->columns));
+	algebra->shown_keys = shown_columns(plan, plan->nkeys);
 	algebra->keys_have_values = true;
 	for (int i = 0; i < plan->nkeys; i++)
 		algebra->keys_have_values =

@@ -153,7 +153,7 @@ free_columns(const StrataAlgebra *algebra)
 	{
 		int n = 0;
 
-		while (n < algebra->nkeys && list_nth_int(algebra->shown, n) != i)
+		while (n < algebra->nkeys && list_nth_int(algebra->shown_keys, n) != i)
 			n++;
 		if (n == algebra->nkeys)
 			result = lappend_int(result, i);
@@ -161,9 +161,9 @@ free_columns(const StrataAlgebra *algebra)
 	return result;
 }
 
-/* The table as its state: ctid, tableoid, the state's columns, and t1, .. as they stand there. */
+/* The table as its state: ctid, tableoid, the first n of the state's columns, and old_1, .. as they stand there. */
 static char *
-own_state(const StrataAlgebra *algebra, const char *table, const List *columns)
+own_state(const StrataAlgebra *algebra, int n, const char *table, const List *columns)
 {
 	StringInfoData out;
 	ListCell *cell;
@@ -173,45 +173,54 @@ own_state(const StrataAlgebra *algebra, const char *table, const List *columns)
 	foreach (cell, algebra->columns)
 	{
 		AlgebraColumn *column = lfirst(cell);
-		int position = list_nth_int(algebra->shown, foreach_current_index(cell));
-		char *name = psprintf("t.%s", quote_identifier(list_nth(columns, position - 1)));
+		int position;
+		char *name;
 
+		if (foreach_current_index(cell) == n)
+			break;
+		position = list_nth_int(n > algebra->nkeys ? algebra->shown : algebra->shown_keys, foreach_current_index(cell));
+		name = psprintf("t.%s", quote_identifier(list_nth(columns, position - 1)));
 		appendStringInfo(&out, ", %s AS %s", column->role == ALGEBRA_SUM ? psprintf("coalesce(%s, 0)", name) : name,
 						 column->state.name);
 	}
 	foreach (cell, free_columns(algebra))
-		appendStringInfo(&out, ", t.%s AS t%d", quote_identifier(list_nth(columns, lfirst_int(cell) - 1)),
+		appendStringInfo(&out, ", t.%s AS old_%d", quote_identifier(list_nth(columns, lfirst_int(cell) - 1)),
 						 lfirst_int(cell));
 	appendStringInfo(&out, " FROM %s AS t)", table);
 	return out.data;
 }
 
-/* What is computed of a group without rows: nothing, it may divide by their number. */
 static Expr *
-where_there(const Query *query, Expr *expr)
+choice(Expr *condition, Expr *result, Expr *otherwise)
 {
-	CaseExpr *choice;
-	CaseWhen *when;
+	CaseExpr *choice = makeNode(CaseExpr);
+	CaseWhen *when = makeNode(CaseWhen);
 
-	if (IsA(expr, Var) || IsA(expr, Const))
-		return expr;
-	choice = makeNode(CaseExpr);
-	when = makeNode(CaseWhen);
-	when->expr = (Expr *) makeVar(1, list_length(((RangeTblEntry *) linitial(query->rtable))->eref->colnames), BOOLOID,
-								  -1, InvalidOid, 0);
-	when->result = expr;
+	when->expr = condition;
+	when->result = result;
 	when->location = choice->location = -1;
-	choice->casetype = exprType((Node *) expr);
-	choice->casecollid = exprCollation((Node *) expr);
+	choice->casetype = exprType((Node *) result);
+	choice->casecollid = exprCollation((Node *) result);
 	choice->args = list_make1(when);
-	choice->defresult = (Expr *) makeNullConst(choice->casetype, exprTypmod((Node *) expr), choice->casecollid);
+	choice->defresult = otherwise;
 	return (Expr *) choice;
 }
 
-/* merged: columns of the new state and strata_rescan, after SELECT, as algebra_left_join has them */
+/* What is computed of a group that is not shown: nothing, it may divide by its number of rows. */
+static Expr *
+where_there(Expr *there, Expr *expr)
+{
+	if (IsA(expr, Var) || IsA(expr, Const))
+		return expr;
+	return choice(
+		copyObject(there), expr,
+		(Expr *) makeNullConst(exprType((Node *) expr), exprTypmod((Node *) expr), exprCollation((Node *) expr)));
+}
+
+/* merged: columns of the new state and strata_rescan, after SELECT, as algebra_left_join has them; n: of the state's columns, those that the table shows */
 static char *
-own_rows(const StrataAlgebra *algebra, const char *merged, const char *change, const char *table, const List *columns,
-		 bool nulls)
+own_rows(const StrataAlgebra *algebra, int n, const char *merged, const char *change, const char *table,
+		 const List *columns, bool nulls)
 {
 	static const struct
 	{
@@ -223,6 +232,9 @@ own_rows(const StrataAlgebra *algebra, const char *merged, const char *change, c
 	RangeTblEntry *rte = linitial(query->rtable);
 	List *targets = query->targetList;
 	List *olds = free_columns(algebra);
+	Expr *having = (Expr *) query->jointree->quals;
+	Expr *there;
+	TargetEntry *rows;
 	StringInfoData old, kept;
 	ListCell *cell;
 
@@ -230,8 +242,8 @@ own_rows(const StrataAlgebra *algebra, const char *merged, const char *change, c
 	initStringInfo(&kept);
 	foreach (cell, olds)
 	{
-		appendStringInfo(&old, ", s.t%d", lfirst_int(cell));
-		appendStringInfo(&kept, ", t%d", lfirst_int(cell));
+		appendStringInfo(&old, ", s.old_%d", lfirst_int(cell));
+		appendStringInfo(&kept, ", old_%d", lfirst_int(cell));
 	}
 	query->targetList = NIL;
 	for (int i = 0; i < lengthof(beside); i++)
@@ -243,20 +255,30 @@ own_rows(const StrataAlgebra *algebra, const char *merged, const char *change, c
 	{
 		Node *expr = (Node *) list_nth_node(TargetEntry, targets, lfirst_int(cell) - 1)->expr;
 
-		add_group_column(rte, psprintf("t%d", lfirst_int(cell)), exprType(expr), exprCollation(expr));
+		add_group_column(rte, psprintf("old_%d", lfirst_int(cell)), exprType(expr), exprCollation(expr));
 	}
 	add_group_column(rte, "strata_there", BOOLOID, InvalidOid);
+	there = (Expr *) makeVar(1, list_length(rte->eref->colnames), BOOLOID, -1, InvalidOid, 0);
+	if (having)
+	{
+		query->jointree->quals = NULL;
+		there = choice(there, having, (Expr *) makeBoolConst(false, false));
+		rows = list_nth_node(TargetEntry, query->targetList, 2);
+		rows->expr = choice(
+			there, rows->expr,
+			(Expr *) makeConst(INT8OID, -1, InvalidOid, sizeof(int64), Int64GetDatum(0), false, FLOAT8PASSBYVAL));
+	}
 	foreach (cell, targets)
 	{
 		TargetEntry *target = lfirst_node(TargetEntry, cell);
 
 		target->resno = list_length(query->targetList) + 1;
 		if (plan->nkeys > 0)
-			target->expr = where_there(query, target->expr);
+			target->expr = where_there(there, target->expr);
 		query->targetList = lappend(query->targetList, target);
 	}
 	foreach (cell, olds)
-		add_target(query, psprintf("t%d", lfirst_int(cell)));
+		add_target(query, psprintf("old_%d", lfirst_int(cell)));
 	return psprintf(
 		"WITH " ALGEBRA_GROUPS
 		" AS (\n%sstrata_ctid, strata_table, n, strata_rescan%s, n > 0 AS strata_there\nFROM (\n%s\n)"
@@ -264,7 +286,7 @@ own_rows(const StrataAlgebra *algebra, const char *merged, const char *change, c
 		group_columns(plan, ""), kept.data,
 		algebra_left_join(
 			plan, psprintf("SELECT s.ctid AS strata_ctid, s.tableoid AS strata_table, %s%s", merged, old.data), change,
-			own_state(algebra, table, columns), nulls, plan->nkeys > 0 ? "(s.ctid IS NOT NULL OR c.n <> 0)" : NULL),
+			own_state(algebra, n, table, columns), nulls, plan->nkeys > 0 ? "(s.ctid IS NOT NULL OR c.n <> 0)" : NULL),
 		strata_incremental_deparse(query));
 }
 
@@ -281,14 +303,13 @@ strata_algebra_own_merge(const StrataAlgebra *algebra, const char *change, const
 		appendStringInfo(&merged, "%s AS %s,\n\t", algebra_merged(plan, lfirst(cell)),
 						 ((AlgebraColumn *) lfirst(cell))->state.name);
 	appendStringInfo(&merged, "%s AS strata_rescan", algebra_doubts(plan, counted));
-	return own_rows(algebra, merged.data, quote_identifier(change), table, columns, nulls);
+	return own_rows(algebra, list_length(plan->columns), merged.data, quote_identifier(change), table, columns, nulls);
 }
 
-char *
-strata_algebra_own_rescanned(const StrataAlgebra *algebra, const char *keys, const char *fresh, const char *table,
-							 const List *columns, bool nulls)
+/* As they are in a row set. */
+static char *
+as_they_are(const AlgebraPlan *plan)
 {
-	AlgebraPlan *plan = algebra_plan_of(algebra);
 	StringInfoData merged;
 	ListCell *cell;
 
@@ -296,5 +317,24 @@ strata_algebra_own_rescanned(const StrataAlgebra *algebra, const char *keys, con
 	foreach (cell, plan->columns)
 		appendStringInfo(&merged, "c.%s, ", ((AlgebraColumn *) lfirst(cell))->state.name);
 	appendStringInfoString(&merged, "0 AS strata_rescan");
-	return own_rows(algebra, merged.data, algebra_fresh(plan, keys, fresh, nulls), table, columns, nulls);
+	return merged.data;
+}
+
+char *
+strata_algebra_own_rescanned(const StrataAlgebra *algebra, const char *keys, const char *fresh, const char *table,
+							 const List *columns, bool nulls)
+{
+	AlgebraPlan *plan = algebra_plan_of(algebra);
+
+	return own_rows(algebra, list_length(plan->columns), as_they_are(plan), algebra_fresh(plan, keys, fresh, nulls),
+					table, columns, nulls);
+}
+
+char *
+strata_algebra_keyed_output(const StrataAlgebra *algebra, const char *merge, const char *table, const List *columns,
+							bool nulls)
+{
+	AlgebraPlan *plan = algebra_plan_of(algebra);
+
+	return own_rows(algebra, plan->nkeys, as_they_are(plan), quote_identifier(merge), table, columns, nulls);
 }

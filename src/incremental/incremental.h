@@ -144,6 +144,7 @@ typedef struct StrataAlgebra
 	Query *core;   /* linear: k1.., then the aggregates' arguments */
 	List *
 		shown; /* int: the output column (from 1) that shows each of the state's; NIL: the output does not tell the state */
+	List *shown_keys;      /* likewise of its keys only; NIL: not all of them are shown, or there is none */
 	bool keys_have_values; /* no key can be NULL */
 	bool may_stay;         /* it has extremes that strata_algebra_counted() looks at */
 	bool
@@ -183,6 +184,9 @@ extern char *strata_algebra_own_merge(const StrataAlgebra *algebra, const char *
 									  const List *columns, bool nulls, bool counted);
 extern char *strata_algebra_own_rescanned(const StrataAlgebra *algebra, const char *keys, const char *fresh,
 										  const char *table, const List *columns, bool nulls);
+/* Such rows of merged groups (strata_algebra_merge) beside those of a table that shows their keys; n is 0 where HAVING does not hold. */
+extern char *strata_algebra_keyed_output(const StrataAlgebra *algebra, const char *merge, const char *table,
+										 const List *columns, bool nulls);
 /* Signed output rows (the part's columns, strata_sign) of merged groups: the old ones out, the new ones in. */
 extern char *strata_algebra_output(const StrataAlgebra *algebra, const char *merge);
 /* The part's output from the whole state table. */

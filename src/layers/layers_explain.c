@@ -147,7 +147,11 @@ put_part(Explain *e, StrataPart *part)
 											   algebra->nkeys > 0 ? "strata_keys" : NULL, nulls));
 			put_sql(e, "groups whose state does not follow from that, from their rows",
 					strata_algebra_state(algebra, algebra->nkeys > 0 ? "strata_keys" : NULL, false));
-			if (!own)
+			if (!own && layers_finds_groups(e->m, part, algebra))
+				put_sql(e, "the table's rows of these groups, which are then written",
+						strata_algebra_keyed_output(algebra, "strata_merge", table,
+													layers_names(layers_target_columns(e->m->model->relid)), nulls));
+			else if (!own)
 				put_sql(e, "its change, as signed rows; added to the table",
 						strata_algebra_output(algebra, "strata_merge"));
 			break;

@@ -53,6 +53,8 @@ typedef struct IncrementalModel
 
 /* layers_incremental_own.c: whether the target's rows are the state of the part's groups */
 extern bool layers_owns_state(const IncrementalModel *m, const StrataPart *part, const StrataAlgebra *algebra);
+/* whether its rows are found by their groups' keys, and written as they are */
+extern bool layers_finds_groups(const IncrementalModel *m, const StrataPart *part, const StrataAlgebra *algebra);
 
 /* How far a model has seen one of its inputs. */
 typedef struct IncrementalPosition

@@ -139,6 +139,24 @@ compute_again(Groups *g, StrataRowSet *keys)
 	strata_rowset_free(fresh);
 }
 
+/* Each group is a row of the target at most, which its keys find: written by its address, with nothing to look up or to pair. */
+static bool
+write_keyed(Groups *g)
+{
+	Work *w = g->w;
+	StrataMerge *rows;
+
+	g->target = layers_work_target(w, g->part);
+	rows = strata_delta_merge_start(&g->target, g->algebra->shown_keys, w->refresh->snapshot, &g->counts);
+	strata_delta_merge_take(
+		rows, strata_algebra_keyed_output(g->algebra, "strata_merge", g->target.label, g->target.columns, g->nulls),
+		list_make1(g->merged), g->doubts);
+	if (!strata_delta_merge_finish(rows))
+		elog(ERROR, "groups of %s have less than no rows", g->target.label);
+	layers_work_add_counts(w, g->part, &g->counts);
+	return true;
+}
+
 static bool
 write_state(Groups *g)
 {
@@ -150,6 +168,8 @@ write_state(Groups *g)
 		*w->failure = psprintf("the state in %s does not fit what has changed", g->label);
 		return false;
 	}
+	if (layers_finds_groups(w->m, g->part, g->algebra))
+		return write_keyed(g);
 	sql = strata_algebra_output(g->algebra, "strata_merge");
 	return layers_work_apply_signed(w, g->part,
 									strata_base_run_signed(layers_work_set_name(layers_work_target(w, g->part).relid),

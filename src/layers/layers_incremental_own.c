@@ -42,25 +42,33 @@ others_write(Relation rel)
 	return false;
 }
 
-/* Values come back as they went in. */
+/* The state's columns that these of the target show come back from it as they went in. */
 static bool
-keeps_values(const IncrementalModel *m, const StrataAlgebra *algebra)
+keeps_values(const IncrementalModel *m, const StrataAlgebra *algebra, const List *shown)
 {
 	List *target = layers_target_columns(m->model->relid);
 	ListCell *lc;
 
 	if (list_length(target) != list_length(m->columns) || 2 * list_length(target) + 4 > MaxTupleAttributeNumber - 100)
 		return false;
-	foreach (lc, algebra->columns)
+	foreach (lc, shown)
 	{
-		StrataStateColumn *kept = lfirst(lc);
-		TargetColumn *shown = list_nth(target, list_nth_int(algebra->shown, foreach_current_index(lc)) - 1);
+		StrataStateColumn *kept = list_nth(algebra->columns, foreach_current_index(lc));
+		TargetColumn *column = list_nth(target, lfirst_int(lc) - 1);
 
-		if (shown->type_oid != kept->type || (kept->typmod >= 0 ? shown->typmod != kept->typmod : shown->typmod >= 0) ||
-			shown->collation != kept->collation)
+		if (column->type_oid != kept->type ||
+			(kept->typmod >= 0 ? column->typmod != kept->typmod : column->typmod >= 0) ||
+			column->collation != kept->collation)
 			return false;
 	}
 	return true;
+}
+
+bool
+layers_finds_groups(const IncrementalModel *m, const StrataPart *part, const StrataAlgebra *algebra)
+{
+	return part->last && m->hooks == NULL && algebra->shown_keys != NIL &&
+		   keeps_values(m, algebra, algebra->shown_keys);
 }
 
 bool
@@ -70,7 +78,8 @@ layers_owns_state(const IncrementalModel *m, const StrataPart *part, const Strat
 	bool owns;
 
 	/* other layers write their rows in ways of their own */
-	if (!part->last || m->model->layer != STRATA_MART || algebra->shown == NIL || !keeps_values(m, algebra))
+	if (!part->last || m->model->layer != STRATA_MART || algebra->shown == NIL ||
+		!keeps_values(m, algebra, algebra->shown))
 		return false;
 	rel = table_open(m->model->relid, AccessShareLock);
 	owns = !others_write(rel);

@@ -34,6 +34,7 @@ SELECT define('has_having', 'SELECT day, count(*) AS n FROM own.sale GROUP BY da
 SELECT define('has_average', 'SELECT day, count(*) AS n, avg(price) AS a FROM own.sale GROUP BY day', '{day}');
 SELECT define('any_scale', 'SELECT day, count(*) AS n, sum(free) AS s FROM own.sale GROUP BY day', '{day}');
 SELECT define('rounded', 'SELECT day, count(*) AS n, sum(price)::numeric(12,1) AS s FROM own.sale GROUP BY day', '{day}');
+SELECT define('some_true', 'SELECT bool_or(pieces > 3) AS any, day, bool_and(rebate > 0) AS every, 100 / (count(*) - 10) AS one FROM own.sale GROUP BY day HAVING count(*) <> 10', '{day}');
 SELECT model, how, wrote, holds, state(model) FROM all_of();
 SELECT * FROM strata.explain_refresh('own.of_all') WHERE explain_refresh ~ '^--';
 
@@ -59,7 +60,7 @@ SELECT * FROM all_of();
 -- an extremum goes and comes; goes; comes twice and goes once; keys change
 UPDATE sale SET shop = 'shop0'; UPDATE sale SET price = price - 5 WHERE price > 8; UPDATE sale SET day = day + 1 WHERE id % 11 = 0;
 SELECT * FROM all_of();
-SELECT strata.drop_model('own.' || name) FROM unnest('{no_count,no_key,filtered,some_null,has_having,has_average,any_scale,rounded}'::text[]) AS name;
+SELECT strata.drop_model('own.' || name) FROM unnest('{no_count,no_key,filtered,some_null,has_having,has_average,any_scale,rounded,some_true}'::text[]) AS name;
 
 -- a column that may be NULL from now on: its values are counted, and here nothing shows how many
 ALTER TABLE sale ALTER price DROP NOT NULL;

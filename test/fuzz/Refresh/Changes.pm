@@ -282,6 +282,12 @@ sub ddl
 	my ($c) = grep { !$_->{generated} && !$_->{serial} && !$_->{parent} && $_->{tag} =~ /^(int|n2|small|char)$/ } shuffled(@{ $t->{columns} });
 	my @kinds = map { { t => 'ddl', sql => $_ } } ("VACUUM FULL $name", "ANALYZE $name", "CREATE INDEX ON $name (k)", "ALTER TABLE $name ADD COLUMN extra_" . ($fresh += 1) . " int DEFAULT 5", "VACUUM $name");
 	push @kinds, { t => 'ddl', sql => "ALTER TABLE $name ALTER COLUMN $c->{name} TYPE " . { int => 'bigint', small => 'integer', n2 => 'numeric(14,3)', char => 'char(5)' }->{ $c->{tag} } } if $c;
+	my ($full) = grep { $_->{not_null} && !$_->{generated} && !$_->{serial} && !$_->{parent} } shuffled(@{ $t->{columns} });
+	if ($full && chance(30))
+	{
+		$full->{not_null} = 0;
+		return { t => 'ddl', sql => "ALTER TABLE $name ALTER COLUMN $full->{name} DROP NOT NULL" };
+	}
 	if ($t->{parts} && chance(70))
 	{
 		my $n = rnd(scalar @{ $t->{parts} });

@@ -348,19 +348,45 @@ sub grouped
 	my @by = distinct_by(map { chance(80) ? pick(@sortable) : expression(\@sortable) } 1 .. (chance(60) ? 1 : chance(75) ? 2 : 3)) if @sortable;
 	@by = grep { $T{ $_->[1] }{g} } @by;
 	return project($rels, $depth) unless @by;
-	my @calls = map { aggregate(@in) } 1 .. 1 + rnd(4);
-	my $sets = chance(10);
+	my $told = chance(35);
+	my @calls = $told ? telling(@in) : map { aggregate(@in) } 1 .. 1 + rnd(4);
+	my $sets = !$told && chance(10);
 	my $keyed = !$sets && chance(60);
 	my @needed = $keyed ? map { "$_->[0] IS NOT NULL" } @by : ();
-	my $unseen = !$keyed && !$sets && chance(15);    # groups that the output does not name
+	my $unseen = !$told && !$keyed && !$sets && chance(15);    # groups that the output does not name
 	my @columns = named($unseen ? () : @by, @calls, $sets && chance(50) ? [ 'grouping(' . $by[0][0] . ')', 'int' ] : ());
 	my $by = join ', ', map { $_->[0] } @by;
 	$by = pick("ROLLUP ($by)", "CUBE ($by)", "GROUPING SETS (($by), ())", "GROUPING SETS (($by), ($by[0][0]))") if $sets;
 	# a look-alike of what the output names
 	$by = join ', ', 1 .. @by if !$sets && !$unseen && chance(20);
-	my $having = chance(20) ? opt(' HAVING ' . having(@in)) : '';
+	my $having = chance($told ? 4 : 20) ? opt(' HAVING ' . having(@in)) : '';
 	return result('SELECT ' . select_list($keyed ? scalar @by : 1, @columns) . " FROM $from->{sql}" . where_clause(\@in, $rels, @needed) . " GROUP BY $by$having", \@columns,
 		est => 1 + $from->{est} / 3, key => $keyed ? [ map { "c$_" } 1 .. @by ] : undef);
+}
+
+# aggregates that tell the state of a group, in any order
+sub telling
+{
+	my (@scope) = @_;
+	my @calls = (["count(*)", 'big']);
+	my @numbers = grep { $_->[1] =~ /^(int|big|small|n2)$/ } @scope;
+	my @ordered = grep { $_->[1] =~ /^(int|big|n2|text|date|tz)$/ } @scope;
+	for (1 .. rnd(4))
+	{
+		if (@numbers && chance(60))
+		{
+			my ($e, $tag) = @{ pick(@numbers) };
+			push @calls, ["sum($e)", $tag =~ /int|small/ ? 'big' : 'num0'];
+			push @calls, ["count($e)", 'big'] if chance(70);
+			push @calls, ["sum($e) / count(*)", 'avg'] if chance(20);
+		}
+		elsif (@ordered)
+		{
+			my ($e, $tag) = @{ pick(@ordered) };
+			push @calls, [pick('min', 'max') . "($e)", $tag];
+		}
+	}
+	return shuffled(@calls);
 }
 
 sub having
@@ -376,7 +402,7 @@ sub scalar_aggregate
 {
 	my ($rels, $depth) = @_;
 	my $from = from_clause($rels, $depth);
-	my @columns = named(map { aggregate(@{ $from->{cols} }) } 1 .. 1 + rnd(4));
+	my @columns = named(chance(30) ? telling(@{ $from->{cols} }) : map { aggregate(@{ $from->{cols} }) } 1 .. 1 + rnd(4));
 	return result('SELECT ' . select_list(1, @columns) . " FROM $from->{sql}" . where_clause($from->{cols}, $rels) . (chance(10) ? opt(' HAVING ' . having(@{ $from->{cols} })) : ''), \@columns, est => 1);
 }
 
