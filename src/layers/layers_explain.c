@@ -103,6 +103,26 @@ put_inputs(Explain *e)
 						  : "The SQL below is for what has changes waiting.");
 }
 
+static bool
+put_fact(Explain *e, StrataPart *part)
+{
+	char *rows;
+	char *keys;
+	bool again;
+
+	if (!layers_fact_explain(e->m, part, e->changed, &rows, &keys, &again))
+		return false;
+	if (rows)
+	{
+		put_sql(e, "the change of its rows, without keys (strata_rows)", rows);
+		put_sql(e, "keys for the rows that come; those that go are told by their other columns", keys);
+	}
+	if (again)
+		put(e,
+			"-- rows of the table that point at a version that has changed are found by their key columns and looked up again");
+	return true;
+}
+
 static void
 put_part(Explain *e, StrataPart *part)
 {
@@ -117,7 +137,7 @@ put_part(Explain *e, StrataPart *part)
 	{
 		case STRATA_RULE_SIGNED:
 		{
-			Query *query = strata_incremental_change(part->query, e->changed);
+			Query *query = put_fact(e, part) ? NULL : strata_incremental_change(part->query, e->changed);
 
 			if (query)
 				put_sql(e, "its change, as signed rows; added to the table", strata_incremental_deparse(query));

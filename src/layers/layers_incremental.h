@@ -122,6 +122,13 @@ extern bool layers_refresh_by_changes(StrataModel *model, IncrementalModel *m, c
 /* Runs body in a subtransaction. False: it gave false, or failed on the data; what it did is undone in the latter case. */
 extern bool layers_incremental_attempt(bool (*body)(void *), void *arg, char **why);
 
+/*
+ * What a fact's part is kept by, where that is done row by row (layers_incremental_fact.c): SQL of the change of its rows (NULL: none) and of their keys. again:
+ * what its keys are looked up in has changed.
+ */
+extern bool layers_fact_explain(IncrementalModel *m, const StrataPart *part, List *changed, char **rows, char **keys,
+								bool *again);
+
 /* A dimension: the keys that changes touch, and the rows its query gives for them. */
 typedef struct IncrementalExtract
 {

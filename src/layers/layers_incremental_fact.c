@@ -427,20 +427,27 @@ write_rows(ByRows *b, const StrataPart *part)
 	return true;
 }
 
+static bool
+prepare(ByRows *b, const StrataPart *part)
+{
+	ListCell *lc;
+
+	b->lookups = strata_incremental_lookups(part);
+	if (b->lookups == NULL)
+		return false;
+	b->target = layers_work_target(b->w, part);
+	foreach (lc, strata_lookups_columns(b->lookups, NIL))
+		b->target.unknown = lappend(b->target.unknown, list_nth(b->target.columns, lfirst_int(lc) - 1));
+	return can_follow(b);
+}
+
 /* False: it cannot be done so. */
 static bool
 by_rows(Work *w, const StrataPart *part, bool *failed)
 {
 	ByRows b = {w};
-	ListCell *lc;
 
-	b.lookups = strata_incremental_lookups(part);
-	if (b.lookups == NULL)
-		return false;
-	b.target = layers_work_target(w, part);
-	foreach (lc, strata_lookups_columns(b.lookups, NIL))
-		b.target.unknown = lappend(b.target.unknown, list_nth(b.target.columns, lfirst_int(lc) - 1));
-	if (!can_follow(&b))
+	if (!prepare(&b, part))
 		return false;
 	*failed = !read_rows(&b, part);
 	if (*failed)
@@ -462,6 +469,23 @@ layers_work_fact(Work *w, const StrataPart *part, bool *done)
 	if (!*done)
 		by_grain(w, part, done);
 	return !failed;
+}
+
+bool
+layers_fact_explain(IncrementalModel *m, const StrataPart *part, List *changed, char **rows, char **keys, bool *again)
+{
+	Work w = {m};
+	ByRows b = {&w};
+	Query *query;
+
+	w.changed = changed;
+	if (!part->last || m->lookups == NIL || !prepare(&b, part))
+		return false;
+	query = strata_incremental_change(strata_lookups_rows(b.lookups), changed);
+	*rows = query ? strata_incremental_deparse(query) : NULL;
+	*keys = strata_lookups_over(b.lookups, no_rows(&b.target), 0, NIL);
+	*again = strata_lookups_columns(b.lookups, changed) != NIL;
+	return true;
 }
 
 /* A member that a fact has kept alive is gone: which facts are left that know of it, only all of them tell. */

@@ -51,6 +51,7 @@ CALL fr.go('2026-04-01');
 UPDATE fr.client SET v = 'c' WHERE id IN (1, 2);
 UPDATE fr.sale SET m = m + 1 WHERE id IN (16, 17);
 UPDATE fr.sale SET client = 2 WHERE id = 18;
+SELECT line FROM strata.explain_refresh('fr.f') AS line WHERE line ~ '^-- (the change of its|keys for|rows of the table)';
 CALL fr.go('2026-05-01');
 -- two dimensions at once
 UPDATE fr.client SET v = 'd' WHERE id = 3;
