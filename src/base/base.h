@@ -200,6 +200,8 @@ typedef struct StrataEstimate
 	double rows;
 } StrataEstimate;
 
+/* As if the pages were in memory. */
+#define STRATA_NEAR_PAGE_COST 0.1
 extern StrataEstimate strata_base_estimate(const char *sql, List *rowsets);
 /* A function of this extension. */
 extern bool strata_base_is_ours(Oid function);

@@ -12,6 +12,7 @@
 #include "base/base.h"
 #include "base/base_internal.h"
 #include "catalog/pg_statistic.h"
+#include "catalog/pg_type.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/selfuncs.h"
@@ -80,23 +81,31 @@ estimate_distinct(uint64 *hashes, int n, double rows)
 	return Max(d, Min(rows, (double) n * d / ((n - f1) + (double) f1 * n / rows)));
 }
 
+/*
+ * Of signed rows each side is a sample of its own: what a row was and what it became stand side by side, and a value that both have would
+ * seem to be a frequent one.
+ */
 typedef struct Sample
 {
 	StrataImageColumn *columns;
-	uint64 **hashes;
-	int *counts;
-	int seen;
+	int sign; /* column that has it; < 0: none */
+	uint64 **hashes[2];
+	int *counts[2];
+	int seen[2];
 } Sample;
 
 static bool
 sample_row(StrataRowSet *set, Datum *values, bool *nulls, void *arg)
 {
 	Sample *s = arg;
+	int side = s->sign >= 0 && DatumGetInt32(values[s->sign]) < 0 ? 1 : 0;
 
 	for (int i = 0; i < set->desc->natts; i++)
 		if (!nulls[i])
-			s->hashes[i][s->counts[i]++] = strata_base_image_hash(&s->columns[i], 1, &values[i], &nulls[i], false);
-	return ++s->seen < SAMPLE_ROWS;
+			s->hashes[side][i][s->counts[side][i]++] =
+				strata_base_image_hash(&s->columns[i], 1, &values[i], &nulls[i], false);
+	s->seen[side]++;
+	return s->seen[0] + s->seen[1] < SAMPLE_ROWS;
 }
 
 static void
@@ -128,27 +137,34 @@ look_at(StrataRowSet *set)
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "strata sample", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old;
 	Sample s = {0};
+	Form_pg_attribute last = natts > 0 ? TupleDescAttr(set->desc, natts - 1) : NULL;
+	int side;
 
 	set->stats = MemoryContextAllocZero(GetMemoryChunkContext(set), sizeof(StrataRowSetColumn) * Max(1, natts));
 	old = MemoryContextSwitchTo(context);
 	s.columns = palloc0(sizeof(StrataImageColumn) * Max(1, natts));
-	s.hashes = palloc(sizeof(uint64 *) * Max(1, natts));
-	s.counts = palloc0(sizeof(int) * Max(1, natts));
-	for (int i = 0; i < natts; i++)
+	s.sign = last && last->atttypid == INT4OID && strcmp(NameStr(last->attname), "strata_sign") == 0 ? natts - 1 : -1;
+	for (side = 0; side < 2; side++)
 	{
-		s.columns[i] = strata_base_image_column(TupleDescAttr(set->desc, i));
-		s.hashes[i] = palloc(sizeof(uint64) * SAMPLE_ROWS);
+		s.hashes[side] = palloc(sizeof(uint64 *) * Max(1, natts));
+		s.counts[side] = palloc0(sizeof(int) * Max(1, natts));
+		for (int i = 0; i < natts; i++)
+			s.hashes[side][i] = palloc(sizeof(uint64) * SAMPLE_ROWS);
 	}
+	for (int i = 0; i < natts; i++)
+		s.columns[i] = strata_base_image_column(TupleDescAttr(set->desc, i));
 	if (set->source && !set->filled)
 		strata_rowset_sample(set, sample_row, &s);
 	else
 		sample_store(set, &s);
+	side = s.seen[1] > s.seen[0];
 	for (int i = 0; i < natts; i++)
 	{
-		double nulls = s.seen > 0 ? 1.0 - (double) s.counts[i] / s.seen : 0.0;
+		double seen = Max(1, s.seen[0] + s.seen[1]);
 
-		set->stats[i].null_share = nulls;
-		set->stats[i].distinct = estimate_distinct(s.hashes[i], s.counts[i], Max(1.0, set->count * (1.0 - nulls)));
+		set->stats[i].null_share = 1.0 - (s.counts[0][i] + s.counts[1][i]) / seen;
+		set->stats[i].distinct =
+			estimate_distinct(s.hashes[side][i], s.counts[side][i], Max(1.0, set->count * s.counts[side][i] / seen));
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);

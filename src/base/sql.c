@@ -15,6 +15,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -612,18 +613,24 @@ strata_base_estimate(const char *sql, List *rowsets)
 	StrataKept *kept;
 	SPIPlanPtr plan;
 	List *before;
+	double seq = seq_page_cost;
+	double random = random_page_cost;
 
 	connect();
 	register_rowsets(rowsets);
 	before = strata_rowset_show(rowsets);
 	PG_TRY();
 	{
+		seq_page_cost = Min(seq, STRATA_NEAR_PAGE_COST);
+		random_page_cost = Min(random, STRATA_NEAR_PAGE_COST);
 		kept = strata_kept_take(sql, NULL, rowsets, STRATA_PLAN_ESTIMATE, 0, &plan);
 		result = kept ? strata_kept_estimate(kept) : estimate(sql);
 		strata_kept_leave(kept);
 	}
 	PG_FINALLY();
 	{
+		seq_page_cost = seq;
+		random_page_cost = random;
 		strata_rowset_show(before);
 	}
 	PG_END_TRY();

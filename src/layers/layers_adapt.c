@@ -133,6 +133,10 @@ type_hook(Oid relid, AttrNumber attno, const List *models, bool before)
 	strata_guard_resume();
 }
 
+static const struct config_enum_entry rules[] = {
+	{"auto", INCREMENTAL_AUTO, false}, {"costs", INCREMENTAL_COSTS, false}, {"algebra", INCREMENTAL_ALGEBRA, false},
+	{"keys", INCREMENTAL_KEYS, false}, {"full", INCREMENTAL_FULL, false},   {NULL, 0, false}};
+
 void
 strata_layers_init(void)
 {
@@ -143,6 +147,10 @@ strata_layers_init(void)
 							 "Weight of computing in full when its cost is compared with that of the changes.",
 							 "Above 1 favours the changes; 0 never compares.", &strata_layers_full_cost, 1.0, 0.0, 1e6,
 							 PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable(
+		"strata.incremental_rule", "Which way refreshes go, for diagnosis.",
+		"A model that cannot go this way goes as it would by \"auto\"; \"costs\" is that, however few the rows.",
+		&strata_layers_rule, INCREMENTAL_AUTO, rules, PGC_SUSET, 0, NULL, NULL, NULL);
 	strata_guard_type_hook = type_hook;
 }
 

@@ -24,6 +24,7 @@
 
 bool strata_layers_incremental = true;
 double strata_layers_full_cost = 1;
+int strata_layers_rule = INCREMENTAL_AUTO;
 
 char *
 layers_capitalized(const char *words)

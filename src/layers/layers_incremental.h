@@ -173,6 +173,16 @@ extern char *layers_capitalized(const char *words);
 /* Tables and subscriptions it needs, as things stand now: layers_define.c */
 extern void layers_prepare_incremental(StrataModel *model);
 extern double strata_layers_full_cost; /* setting strata.incremental_full_cost */
+/* Setting strata.incremental_rule: which way a refresh goes, where it can go so. */
+typedef enum IncrementalForced
+{
+	INCREMENTAL_AUTO,    /* as the costs say, where it can matter */
+	INCREMENTAL_COSTS,   /* however few the rows */
+	INCREMENTAL_ALGEBRA, /* changes are added up */
+	INCREMENTAL_KEYS,    /* groups touched are computed again */
+	INCREMENTAL_FULL     /* everything is */
+} IncrementalForced;
+extern int strata_layers_rule;
 extern bool strata_layers_incremental; /* setting strata.incremental */
 
 #endif

@@ -215,8 +215,17 @@ layers_work_algebra(Work *w, const StrataPart *part)
 
 	if (sql == NULL)
 		return true;
-	if (layers_work_is_dearer(w, part, sql, w->rowsets, true, 1.5))
-		return layers_work_refuse_cost(w);
+	if (layers_work_by_keys(w, part))
+	{
+		StrataRowSet *keys = layers_work_run(w, "strata_keys", strata_algebra_touched(algebra, w->changed));
+		bool done;
+
+		w->way = ", groups touched computed again";
+		done = keys->count == 0 || layers_work_rescan_groups(w, part, keys);
+
+		strata_rowset_free(keys);
+		return done;
+	}
 	change = layers_work_run(w, "strata_groups", sql);
 	if (change->count == 0)
 	{

@@ -279,7 +279,7 @@ read_rows(ByRows *b, const StrataPart *part)
 		return true;
 	}
 	sql = strata_incremental_deparse(query);
-	if (!are_few(b->w) && layers_work_is_dearer(b->w, part, sql, b->w->rowsets, true, 1.5))
+	if (!are_few(b->w) && layers_work_is_dearer(b->w, part, sql))
 		return layers_work_refuse_cost(b->w);
 	b->change = strata_base_run_signed("strata_rows", sql, NULL, b->w->refresh->snapshot, b->w->rowsets);
 	return true;

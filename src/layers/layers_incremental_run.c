@@ -141,6 +141,36 @@ read_input(const Work *w, const StrataInput *input, IncrementalPosition *p)
 	return NULL;
 }
 
+/* Where much waits, which way to go is asked before any of it is read. */
+static bool
+decide_early(Work *w)
+{
+	bool go_on = true;
+	ListCell *lc;
+
+	if (w->decided)
+		return true;
+	foreach (lc, w->positions)
+	{
+		StrataInput *input = list_nth(w->m->plan->inputs, foreach_current_index(lc));
+		IncrementalPosition *p = lfirst(lc);
+		StrataRowSet *set = NULL;
+
+		if (p->captured && p->captured->count > 0 && strata_capture_is_much(p->captured, w->refresh->snapshot))
+			set = strata_capture_stream(p->captured, psprintf("strata_stream_%u", input->relid), input->used,
+										w->refresh->snapshot);
+		if (set)
+			layers_work_note_change(w, input->relid, set);
+	}
+	if (w->changed != NIL)
+		go_on = layers_work_decide(w);
+	foreach (lc, w->rowsets)
+		strata_rowset_free(lfirst(lc));
+	w->rowsets = NIL;
+	w->changed = NIL;
+	return go_on;
+}
+
 /* False: something cannot be told, and why says what. */
 static bool
 collect(Work *w)
@@ -159,7 +189,7 @@ collect(Work *w)
 				psprintf("%s: %s", strata_base_label(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid)),
 						 p->captured ? p->captured->why : layers_watermark_words(p));
 	}
-	if (*w->failure)
+	if (*w->failure || !decide_early(w))
 		return false;
 	foreach (lc, w->positions)
 	{
@@ -170,7 +200,7 @@ collect(Work *w)
 			layers_work_note_change(w, input->relid, set);
 	}
 	w->n_inputs = list_length(w->rowsets);
-	return true;
+	return layers_work_decide(w);
 }
 
 /* How many rows the inputs have changed by: known when what was read from the change tables has been read. */
@@ -217,7 +247,7 @@ run_signed(Work *w, const StrataPart *part)
 	if (query == NULL)
 		return true;
 	sql = strata_incremental_deparse(query);
-	if (layers_work_is_dearer(w, part, sql, w->rowsets, true, 1.5))
+	if (part->last && w->m->lookups != NIL && layers_work_is_dearer(w, part, sql))
 		return layers_work_refuse_cost(w);
 	return layers_work_apply_signed(
 		w, part, strata_base_run_signed(layers_work_set_name(relid), sql, NULL, w->refresh->snapshot, w->rowsets));
@@ -238,9 +268,11 @@ run_keys(Work *w, const StrataPart *part)
 	{
 		nulls = layers_work_has_nulls(keys, list_length(part->keys));
 		sql = strata_incremental_restricted(part, "strata_keys", nulls);
-		if (layers_work_are_most(w, part, keys->count) ||
-			layers_work_is_dearer(w, part, sql, layers_work_with(w->rowsets, keys), false, 0.8))
+		if (layers_work_are_most(w, part, keys, sql))
+		{
+			w->way = ", most keys touched: all computed";
 			layers_work_apply(w, part, strata_incremental_full(part), NIL, NULL);
+		}
 		else
 			layers_work_apply(w, part, sql, layers_work_with(w->rowsets, keys),
 							  psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
@@ -380,11 +412,16 @@ layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, St
 
 	w.failure = &why;
 	w.outer = CurrentMemoryContext;
+	if (strata_layers_rule == INCREMENTAL_FULL)
+	{
+		result->why = pstrdup("strata.incremental_rule is full");
+		return false;
+	}
 	done = layers_incremental_attempt(refresh_body, &w, &why);
 	if (done)
-		result->method = w.full_cost > 0 ? psprintf("incremental: %llu changed rows, cost %.0f against %.0f in full",
-													(unsigned long long) w.n_changed, w.change_cost, w.full_cost)
-										 : psprintf("incremental: %llu changed rows", (unsigned long long) w.n_changed);
+		result->method =
+			psprintf("incremental: %llu changed rows%s%s", (unsigned long long) w.n_changed, w.way ? w.way : "",
+					 w.full_cost > 0 ? psprintf(", cost %.0f against %.0f in full", w.change_cost, w.full_cost) : "");
 	else
 	{
 		memset(&result->counts, 0, sizeof(result->counts));

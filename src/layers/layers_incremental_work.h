@@ -19,6 +19,9 @@ typedef struct Work
 	double change_cost; /* by the planner, where it was asked */
 	double full_cost;
 	uint64 n_changed;
+	bool decided;          /* the costs were asked for */
+	const char *way;       /* beside the rules of the plan, in words; NULL: nothing */
+	List *by_keys;         /* int: parts with an algebra whose groups are computed again */
 	bool prepared;         /* the target, for rows that come */
 	StrataRowSet *written; /* where the layer asks for it: the change of the target */
 	MemoryContext outer;   /* lives as long as the result */
@@ -45,11 +48,13 @@ extern StrataRowSet *layers_work_run(Work *w, const char *name, const char *sql)
 extern bool layers_work_has_nulls(StrataRowSet *keys, int n);
 /* layers_incremental_cost.c */
 extern uint64 layers_work_count_changed(const Work *w);
-extern bool layers_work_is_dearer(Work *w, const StrataPart *part, const char *sql, List *rowsets, bool all,
-								  double times);
-extern bool layers_work_are_most(const Work *w, const StrataPart *part, uint64 keys);
-/* False, with the failure set. */
-extern bool layers_work_refuse_cost(Work *w);
+/* False: all of it is to be computed, the failure says why. */
+extern bool layers_work_decide(Work *w);
+extern bool layers_work_is_dearer(Work *w, const StrataPart *part, const char *sql);
+extern bool layers_work_refuse_cost(Work *w); /* false */
+/* Of an algebra: its groups are computed again. */
+extern bool layers_work_by_keys(const Work *w, const StrataPart *part);
+extern bool layers_work_are_most(Work *w, const StrataPart *part, StrataRowSet *keys, const char *restricted);
 /* layers_incremental_algebra.c. False: what is kept does not fit what has changed. */
 extern bool layers_work_algebra(Work *w, const StrataPart *part);
 /* The groups of these keys (k1, .., as strata_algebra_touched gives them; named strata_keys) computed again from their rows. */

@@ -260,6 +260,12 @@ sub round
 		push @steps, { t => 'hand', name => $name, sql => pick("DELETE FROM $name WHERE ctid = (SELECT min(ctid) FROM $name)", "INSERT INTO $name SELECT * FROM $name LIMIT 1", "TRUNCATE $name") }, { t => 'refresh', of => '*' };
 	}
 	push @steps, { t => 'plan', sql => "SELECT count(*) FROM strata.plan(data => true)" } if chance(3);
+	# whichever way it goes
+	if (chance(40))
+	{
+		my $rule = pick(qw(auto costs costs algebra keys keys full));
+		push @steps, map { { t => 'set', sql => "SET strata.incremental_rule = $rule", on => $_ } } undef, 'b';
+	}
 	return (@steps, chance($weights->{concurrent}) ? beside($tables, $refresh) : blocks($tables, $refresh, 1));
 }
 
