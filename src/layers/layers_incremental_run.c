@@ -468,6 +468,7 @@ layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, ch
 {
 	Work w = {m, refresh, &extract->ignored};
 	StrataPart *part = keyed_last(m);
+	StrataRowSet *keys;
 	ListCell *lc;
 	char *sql;
 
@@ -488,19 +489,17 @@ layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, ch
 	}
 	foreach (lc, part->keys)
 		extract->columns = lappend(extract->columns, list_nth(m->columns, lfirst_int(lc) - 1));
-	extract->keys =
-		layers_work_run(&w, "dimension_keys",
-						psprintf("SELECT * FROM (%s) AS k (%s)", sql, strata_base_join_quoted(extract->columns, ", ")));
-	if (extract->keys->count > 0)
-	{
-		StrataRowSet *keys = layers_work_run(&w, "strata_keys", sql);
-
+	keys = layers_work_run(&w, "strata_keys", sql);
+	extract->keys = strata_base_run_rowset(
+		"dimension_keys",
+		psprintf("SELECT * FROM strata_keys AS k (%s)", strata_base_join_quoted(extract->columns, ", ")), NULL,
+		refresh->snapshot, list_make1(keys));
+	if (keys->count > 0)
 		extract->rows = strata_base_run_rowset(
 			"dimension_extract",
 			strata_incremental_restricted(part, "strata_keys", layers_work_has_nulls(keys, list_length(part->keys))),
 			NULL, refresh->snapshot, layers_work_with(w.rowsets, keys));
-		strata_rowset_free(keys);
-	}
+	strata_rowset_free(keys);
 	free_rowsets(&w);
 	return true;
 }
