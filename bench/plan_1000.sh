@@ -6,7 +6,7 @@
 # database; plan_1000_models is strata.plan() of all of them afterwards, the median of ROUNDS.
 #
 # The definitions make some 4,000 files: where many others were deleted in the last minutes, ext4 alone takes seconds over that
-# (it looks for an inode that was not freed lately). The processor time of the server is about 2 s.
+# (it looks for an inode that was not freed lately). The processor time of the server is about 5 s.
 set -euo pipefail
 ROUNDS=${ROUNDS:-5}
 work=$(mktemp -d)
