@@ -26,6 +26,8 @@
 #define FEW_ROWS 5000
 /* Changes that concern no more than this share of the rows are taken as they are. */
 #define SMALL_SHARE 0.02
+/* With extremes, which make groups be computed again anyway. */
+#define SMALL_EXTREMES 0.005
 /* Keys that are no more than this share of all keys are computed again. */
 #define FEW_KEYS 0.3
 
@@ -55,11 +57,11 @@ may_ask(void)
 	return strata_layers_rule <= INCREMENTAL_COSTS && strata_layers_full_cost > 0;
 }
 
-/* Whether so many rows, of so many, are worth the question. */
+/* Whether rows, of so many, are worth the question, when they are no smaller a share. */
 static bool
-is_worth(double rows, double all)
+is_worth(double rows, double all, double share)
 {
-	return strata_layers_rule == INCREMENTAL_COSTS || (all >= FEW_ROWS && rows >= SMALL_SHARE * all);
+	return strata_layers_rule == INCREMENTAL_COSTS || (rows >= FEW_ROWS && rows >= share * all);
 }
 
 /* ---- sizes ---- */
@@ -303,7 +305,7 @@ cost_of_keys(Work *w, const StrataPart *part, const Sizes *sizes, double changed
 }
 
 static void
-cost_of_algebra(Work *w, const StrataPart *part, const Sizes *sizes, double stake, PartCost *cost)
+cost_of_algebra(Work *w, const StrataPart *part, const Sizes *sizes, double stake, int extremes, PartCost *cost)
 {
 	StrataAlgebra *algebra = list_nth(w->m->algebras, part->number - 1);
 	StrataEstimate full;
@@ -311,7 +313,6 @@ cost_of_algebra(Work *w, const StrataPart *part, const Sizes *sizes, double stak
 	char *sql;
 	double total = count_keys(w, part);
 	double share;
-	int extremes = 0;
 
 	cost->full = full_cost(w, part, &full);
 	sql = strata_algebra_change(algebra, w->changed);
@@ -324,7 +325,6 @@ cost_of_algebra(Work *w, const StrataPart *part, const Sizes *sizes, double stak
 	share = change.rows / Max(1, total);
 	cost->changes = change.cost + GROUP_COST * change.rows;
 	cost->full += write_cost(change.rows, full.rows);
-	count_extremes((Node *) part->query, &extremes);
 	if (extremes > 0 && algebra->nkeys > 0)
 	{
 		char *touched = strata_algebra_touched(algebra, w->changed);
@@ -364,12 +364,15 @@ cost_part(Work *w, const StrataPart *part, PartCost *cost)
 	Sizes sizes = {0};
 	double changed;
 	double stake;
+	int extremes = 0;
 
 	cost->changes = cost->full = 0;
 	cost->keys = -1;
 	add_sizes((Node *) part->query, &sizes);
 	stake = rows_at_stake(w, part, sizes.largest, &changed);
-	if (!is_worth(stake, sizes.largest))
+	if (part->rule == STRATA_RULE_ALGEBRA)
+		count_extremes((Node *) part->query, &extremes);
+	if (!is_worth(stake, sizes.largest, extremes > 0 ? SMALL_EXTREMES : SMALL_SHARE))
 		return false;
 	switch (part->rule)
 	{
@@ -377,7 +380,7 @@ cost_part(Work *w, const StrataPart *part, PartCost *cost)
 			cost_of_signed(w, part, changed, cost);
 			break;
 		case STRATA_RULE_ALGEBRA:
-			cost_of_algebra(w, part, &sizes, stake, cost);
+			cost_of_algebra(w, part, &sizes, stake, extremes, cost);
 			break;
 		case STRATA_RULE_KEYS:
 			cost_of_keys(w, part, &sizes, changed, cost);
@@ -454,7 +457,7 @@ layers_work_is_dearer(Work *w, const StrataPart *part, const char *sql)
 	StrataEstimate full;
 
 	if (!may_ask() || w->decided ||
-		!is_worth(layers_work_count_changed(w), rows_of(layers_work_target(w, part).relid, &pages)))
+		!is_worth(layers_work_count_changed(w), rows_of(layers_work_target(w, part).relid, &pages), SMALL_SHARE))
 		return false;
 	change = strata_base_estimate(sql, w->rowsets);
 	w->full_cost += full_cost(w, part, &full) + write_cost(change.rows / 2, full.rows);
@@ -488,7 +491,7 @@ layers_work_are_most(Work *w, const StrataPart *part, StrataRowSet *keys, const 
 	if (total <= 0 || keys->count <= FEW_KEYS * total)
 		return false;
 	add_sizes((Node *) part->query, &sizes);
-	if (!is_worth(sizes.largest, sizes.largest))
+	if (!is_worth(sizes.largest, sizes.largest, 0))
 		return false;
 	share = keys->count / total;
 	all = full_cost(w, part, &full);
