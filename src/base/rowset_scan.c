@@ -10,9 +10,11 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "base/base_internal.h"
 #include "executor/executor.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/extensible.h"
 #include "nodes/makefuncs.h"
@@ -30,9 +32,12 @@ typedef struct RowSetScan
 {
 	CustomScanState css;
 	int n;
-	AttrNumber *columns; /* of the row set, by place in the scan's tuple */
-	StrataRowSet *set;   /* NULL: the rows are in the store */
-	void *reading;       /* NULL: not begun */
+	AttrNumber *columns; /* of the row set, by place in the scan's tuple; 0: the whole row */
+	TupleDesc whole;     /* NULL: no whole row is asked for, else all columns are read, into these */
+	Datum *values;
+	bool *nulls;
+	StrataRowSet *set; /* NULL: the rows are in the store */
+	void *reading;     /* NULL: not begun */
 	bool ended;
 	uint64 count; /* rows read since the beginning */
 	Tuplestorestate *store;
@@ -54,6 +59,24 @@ scan_stop(RowSetScan *s)
 	s->count = 0;
 }
 
+/* From a row of all columns: those asked for, and the row itself, good until the next one. */
+static void
+spread(RowSetScan *s, TupleTableSlot *slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(s->css.ss.ps.ps_ExprContext->ecxt_per_tuple_memory);
+
+	for (int i = 0; i < s->n; i++)
+	{
+		AttrNumber column = s->columns[i];
+
+		slot->tts_isnull[i] = column > 0 && s->nulls[column - 1];
+		slot->tts_values[i] = column > 0
+								  ? s->values[column - 1]
+								  : heap_copy_tuple_as_datum(heap_form_tuple(s->whole, s->values, s->nulls), s->whole);
+	}
+	MemoryContextSwitchTo(old);
+}
+
 static bool
 next_of_source(RowSetScan *s, TupleTableSlot *slot)
 {
@@ -64,12 +87,25 @@ next_of_source(RowSetScan *s, TupleTableSlot *slot)
 		EState *estate = s->css.ss.ps.state;
 		MemoryContext old = MemoryContextSwitchTo(estate->es_query_cxt);
 
-		s->reading = s->set->source->begin(s->set->source_arg, estate->es_snapshot, s->columns, s->n, false);
+		if (s->whole)
+		{
+			AttrNumber *all = palloc(sizeof(AttrNumber) * s->whole->natts);
+
+			for (int i = 0; i < s->whole->natts; i++)
+				all[i] = i + 1;
+			s->reading = s->set->source->begin(s->set->source_arg, estate->es_snapshot, all, s->whole->natts, false);
+			pfree(all);
+		}
+		else
+			s->reading = s->set->source->begin(s->set->source_arg, estate->es_snapshot, s->columns, s->n, false);
 		MemoryContextSwitchTo(old);
 	}
-	if (s->set->source->next(s->reading, slot->tts_values, slot->tts_isnull))
+	if (s->set->source->next(s->reading, s->whole ? s->values : slot->tts_values,
+							 s->whole ? s->nulls : slot->tts_isnull))
 	{
 		s->count++;
+		if (s->whole)
+			spread(s, slot);
 		return true;
 	}
 	s->ended = true;
@@ -85,6 +121,14 @@ next_of_store(RowSetScan *s, TupleTableSlot *slot)
 	tuplestore_select_read_pointer(s->store, s->pointer);
 	if (!tuplestore_gettupleslot(s->store, true, false, s->stored))
 		return false;
+	if (s->whole)
+	{
+		slot_getallattrs(s->stored);
+		memcpy(s->values, s->stored->tts_values, sizeof(Datum) * s->whole->natts);
+		memcpy(s->nulls, s->stored->tts_isnull, sizeof(bool) * s->whole->natts);
+		spread(s, slot);
+		return true;
+	}
 	for (int i = 0; i < s->n; i++)
 		slot->tts_values[i] = slot_getattr(s->stored, s->columns[i], &slot->tts_isnull[i]);
 	return true;
@@ -133,7 +177,13 @@ scan_begin(CustomScanState *node, EState *estate, int eflags)
 	{
 		Var *var = (Var *) ((TargetEntry *) lfirst(lc))->expr;
 
-		if (var->varattno > desc->natts || TupleDescAttr(desc, var->varattno - 1)->atttypid != var->vartype)
+		if (var->varattno == 0)
+		{
+			s->whole = BlessTupleDesc(CreateTupleDescCopy(desc));
+			s->values = palloc(sizeof(Datum) * desc->natts);
+			s->nulls = palloc(sizeof(bool) * desc->natts);
+		}
+		else if (var->varattno > desc->natts || TupleDescAttr(desc, var->varattno - 1)->atttypid != var->vartype)
 			elog(ERROR, "row set \"%s\" has other columns than were planned for", name);
 		s->columns[s->n++] = var->varattno;
 	}
@@ -213,10 +263,9 @@ make_plan(PlannerInfo *root, RelOptInfo *rel, CustomPath *path, List *tlist, Lis
 	{
 		Var *var = lfirst(lc);
 
+		/* a whole row has number 0; there are no system columns */
 		if (var->varno != rel->relid || bms_is_member(var->varattno, wanted))
 			continue;
-		if (var->varattno <= 0)
-			elog(ERROR, "a whole row of a row set that is read from its source was asked for");
 		wanted = bms_add_member(wanted, var->varattno);
 		plan->custom_scan_tlist =
 			lappend(plan->custom_scan_tlist,

@@ -31,6 +31,9 @@ DELETE FROM src WHERE id = 3;
 -- ---- how a statement may go about it ----
 UPDATE src SET v = 0 WHERE id BETWEEN 4 AND 6;
 SELECT unnest(r(
+    -- whole rows
+    'SELECT string_agg(c::text, '' '' ORDER BY strata_sign, id) FROM changes AS c WHERE id < 6', 'SELECT to_jsonb(c) FROM changes AS c ORDER BY id, strata_sign LIMIT 1',
+    'SELECT count(a) FROM changes AS a JOIN changes AS b ON a = b',
     -- twice: a product with itself, by each kind of join
     'SELECT count(*) || '' '' || sum(a.strata_sign * b.strata_sign) FROM changes AS a, changes AS b',
     'SELECT count(*) FROM changes AS a JOIN changes AS b USING (id)',
