@@ -33,6 +33,7 @@
 
 /* Costs of a row. */
 #define READ_COST 0.04    /* captured, taken together with its opposite */
+#define STREAM_COST 0.01  /* captured, read where it stands for its key: beyond what the planner thinks */
 #define MATCH_COST 0.7    /* signed, looked up in the target */
 #define OFFER_COST 0.15   /* of some of a result, beside the target's rows of the same keys */
 #define COMPARE_COST 0.1  /* of all of a result, beside the target's */
@@ -337,7 +338,8 @@ cost_of_algebra(Work *w, const StrataPart *part, const Sizes *sizes, double stak
 		for (int i = 0; i < extremes; i++)
 			stays *= 1 - leaving;
 		cost->changes += (1 - stays) * again;
-		cost->keys = strata_base_estimate(touched, w->rowsets).cost + again + GROUP_COST * change.rows;
+		cost->keys =
+			STREAM_COST * stake + strata_base_estimate(touched, w->rowsets).cost + again + GROUP_COST * change.rows;
 		strata_rowset_free(keys);
 	}
 }
