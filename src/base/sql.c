@@ -609,9 +609,8 @@ estimate(const char *sql)
 StrataEstimate
 strata_base_estimate(const char *sql, List *rowsets)
 {
-	StrataEstimate result = {0};
-	StrataKept *kept;
-	SPIPlanPtr plan;
+	volatile StrataEstimate result = {0};
+	StrataKept *volatile kept = NULL;
 	List *before;
 	double seq = seq_page_cost;
 	double random = random_page_cost;
@@ -621,21 +620,26 @@ strata_base_estimate(const char *sql, List *rowsets)
 	before = strata_rowset_show(rowsets);
 	PG_TRY();
 	{
+		SPIPlanPtr plan;
+		StrataEstimate e;
+
 		seq_page_cost = Min(seq, STRATA_NEAR_PAGE_COST);
 		random_page_cost = Min(random, STRATA_NEAR_PAGE_COST);
 		kept = strata_kept_take(sql, NULL, rowsets, STRATA_PLAN_ESTIMATE, 0, &plan);
-		result = kept ? strata_kept_estimate(kept) : estimate(sql);
-		strata_kept_leave(kept);
+		e = kept ? strata_kept_estimate(kept) : estimate(sql);
+		result.cost = e.cost;
+		result.rows = e.rows;
 	}
 	PG_FINALLY();
 	{
+		strata_kept_leave(kept);
 		seq_page_cost = seq;
 		random_page_cost = random;
 		strata_rowset_show(before);
 	}
 	PG_END_TRY();
 	finish();
-	return result;
+	return (StrataEstimate){result.cost, result.rows};
 }
 
 /* ---- reading rows ---- */
