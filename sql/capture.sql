@@ -56,7 +56,7 @@ CREATE FUNCTION strata_state.capture_sql_drop() RETURNS event_trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'strata_capture_sql_drop';
 
 CREATE EVENT TRIGGER strata_capture_command_end ON ddl_command_end
-    WHEN TAG IN ('ALTER TABLE', 'CREATE TABLE', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION', 'DROP SUBSCRIPTION')
+    WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'CREATE TABLE', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION', 'DROP SUBSCRIPTION')
     EXECUTE FUNCTION strata_state.capture_command_end();
 COMMENT ON EVENT TRIGGER strata_capture_command_end IS 'pg_strata: capture follows the shape of its sources';
 CREATE EVENT TRIGGER strata_capture_sql_drop ON sql_drop

@@ -268,6 +268,7 @@ extern char *strata_base_join_quoted(const List *words, const char *separator); 
 extern bool strata_base_list_has(const List *words, const char *word);
 /* "=", or OPERATOR(schema.=) where the type's own equality is not pg_catalog's (citext): no search_path finds that one. */
 extern const char *strata_base_equality(Oid type);
+extern const char *strata_base_is_null(Oid type, bool is);
 extern void strata_base_check_identifier(const char *name, const char *argument);
 
 /* The candidates nearest to word, best first, at most three; NIL when none is near. */

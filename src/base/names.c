@@ -297,6 +297,15 @@ strata_base_equality(Oid type)
 	return text;
 }
 
+/* The test for NULL itself: to IS NULL, a composite value of nothing but NULLs is one, too, and it is none to IS NOT NULL if any field is. */
+const char *
+strata_base_is_null(Oid type, bool is)
+{
+	if (type_is_rowtype(type))
+		return is ? "IS NOT DISTINCT FROM NULL" : "IS DISTINCT FROM NULL";
+	return is ? "IS NULL" : "IS NOT NULL";
+}
+
 bool
 strata_base_is_ours(Oid function)
 {

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "capture/capture_internal.h"
@@ -17,11 +18,15 @@
 #include "commands/event_trigger.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
+#include "parser/parse_type.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(strata_capture_command_end);
 PG_FUNCTION_INFO_V1(strata_capture_sql_drop);
@@ -115,6 +120,59 @@ altered(Oid relid, const char *why)
 	settle(row);
 }
 
+/* Whether values of the type are, or hold, such of the other one. */
+static bool
+holds_type(Oid type, Oid wanted)
+{
+	Oid base = getBaseType(type);
+	Oid element = get_element_type(base);
+	bool found = type == wanted || base == wanted;
+
+	check_stack_depth();
+	if (!found && OidIsValid(element))
+		return holds_type(element, wanted);
+	if (!found && get_typtype(base) == TYPTYPE_RANGE)
+		return holds_type(get_range_subtype(base), wanted);
+	if (!found && get_typtype(base) == TYPTYPE_MULTIRANGE)
+		return holds_type(get_multirange_range(base), wanted);
+	if (!found && get_typtype(base) == TYPTYPE_COMPOSITE)
+	{
+		TupleDesc desc = lookup_rowtype_tupdesc(base, -1);
+
+		for (int i = 0; !found && i < desc->natts; i++)
+			found = !TupleDescAttr(desc, i)->attisdropped && holds_type(TupleDescAttr(desc, i)->atttypid, wanted);
+		ReleaseTupleDesc(desc);
+	}
+	return found;
+}
+
+/* Values that are stored are others from now on, and no table was written: a field more is a NULL more, a label is another text. */
+static void
+altered_type(Oid type)
+{
+	ListCell *lc;
+
+	if (!OidIsValid(type))
+		return;
+	foreach (lc, capture_all())
+	{
+		Oid relid = ((CaptureRow *) lfirst(lc))->relid;
+		Relation rel = try_relation_open(relid, AccessShareLock);
+		bool found = false;
+
+		for (int i = 0; rel && !found && i < RelationGetNumberOfAttributes(rel); i++)
+		{
+			Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
+
+			found = !att->attisdropped && holds_type(att->atttypid, type);
+		}
+		if (rel)
+			relation_close(rel, NoLock);
+		if (found)
+			altered(relid, "a type of its columns was altered");
+	}
+}
+
 static void
 end_alter_table(const AlterTableStmt *stmt)
 {
@@ -141,7 +199,10 @@ end_alter_table(const AlterTableStmt *stmt)
 			why = "ALTER TABLE";
 	}
 	if (why)
+	{
 		altered(relid, why);
+		altered_type(get_rel_type_id(relid));
+	}
 }
 
 /* The files are what was expected, but for those of the new relation: else a change that no event tells (DROP) would be settled with it. */
@@ -224,6 +285,10 @@ strata_capture_command_end(PG_FUNCTION_ARGS)
 		end_alter_table((AlterTableStmt *) data->parsetree);
 	else if (IsA(data->parsetree, CreateStmt))
 		end_create_table((CreateStmt *) data->parsetree);
+	else if (IsA(data->parsetree, AlterEnumStmt) && ((AlterEnumStmt *) data->parsetree)->oldVal)
+		altered_type(typenameTypeId(NULL, makeTypeNameFromNameList(((AlterEnumStmt *) data->parsetree)->typeName)));
+	else if (IsA(data->parsetree, RenameStmt) && ((RenameStmt *) data->parsetree)->renameType == OBJECT_ATTRIBUTE)
+		altered_type(get_rel_type_id(RangeVarGetRelid(((RenameStmt *) data->parsetree)->relation, NoLock, true)));
 	else if (strstr(GetCommandTagName(data->tag), "SUBSCRIPTION"))
 		end_subscription();
 	PG_RETURN_NULL();

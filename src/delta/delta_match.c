@@ -107,7 +107,9 @@ delta_match_query(const DeltaMatch *m, const char *select, const char *rows, con
 		{
 			const char *name = list_nth(t->columns, lfirst_int(lc));
 			const char *quoted = quote_identifier(name);
-			const char *equal = strata_base_equality(get_atttype(t->relid, get_attnum(t->relid, name)));
+			Oid type = get_atttype(t->relid, get_attnum(t->relid, name));
+			const char *equal = strata_base_equality(type);
+			const char *is_null = strata_base_is_null(type, true);
 			bool null = (mask >> foreach_current_index(lc)) & 1;
 
 			if (on.len > 0)
@@ -115,13 +117,13 @@ delta_match_query(const DeltaMatch *m, const char *select, const char *rows, con
 			if (!null)
 				appendStringInfo(&on, "o.%s %s c.%s", quoted, equal, quoted);
 			else if (loose)
-				appendStringInfo(&on, "(o.%s %s c.%s OR o.%s IS NULL AND c.%s IS NULL)", quoted, equal, quoted, quoted,
-								 quoted);
+				appendStringInfo(&on, "(o.%s %s c.%s OR o.%s %s AND c.%s %s)", quoted, equal, quoted, quoted, is_null,
+								 quoted, is_null);
 			else
-				appendStringInfo(&on, "o.%s IS NULL", quoted);
+				appendStringInfo(&on, "o.%s %s", quoted, is_null);
 			if (branches > 1)
-				appendStringInfo(&where, "%sc.%s IS %s", where.len > 0 ? " AND " : " WHERE ", quoted,
-								 null ? "NULL" : "NOT NULL");
+				appendStringInfo(&where, "%sc.%s %s", where.len > 0 ? " AND " : " WHERE ", quoted,
+								 strata_base_is_null(type, null));
 		}
 		if (b > 0)
 			appendStringInfoString(&buf, "\nUNION ALL\n");

@@ -269,15 +269,16 @@ write_at(DeltaWork *work, const char *sql, StrataRowSet *rows, bool settled)
 	if (column)
 	{
 		const char *q = quote_identifier(column);
+		Oid type = get_atttype(t->relid, get_attnum(t->relid, column));
+		const char *null = strata_base_is_null(type, true);
 
 		written = strata_base_run_by_address(
-			psprintf("%s WHERE %s AND t.%s %s d.%s", sql, same, q,
-					 strata_base_equality(get_atttype(t->relid, get_attnum(t->relid, column))), q),
-			work->snapshot, list_make1(rows));
+			psprintf("%s WHERE %s AND t.%s %s d.%s", sql, same, q, strata_base_equality(type), q), work->snapshot,
+			list_make1(rows));
 		if (written < rows->count)
-			written +=
-				strata_base_run_by_address(psprintf("%s WHERE %s AND t.%s IS NULL AND d.%s IS NULL", sql, same, q, q),
-										   work->snapshot, list_make1(rows));
+			written += strata_base_run_by_address(
+				psprintf("%s WHERE %s AND t.%s %s AND d.%s %s", sql, same, q, null, q, null), work->snapshot,
+				list_make1(rows));
 	}
 	else
 		written = strata_base_run_by_address(psprintf("%s WHERE %s", sql, same), work->snapshot, list_make1(rows));

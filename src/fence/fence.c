@@ -36,6 +36,7 @@
 #include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/typcache.h"
 
 /* Numbers from the first one the snapshot does not know to the last one given out: are they all our own? */
 static bool
@@ -114,6 +115,31 @@ give_up(StrataFence *fence, const char *why)
 		fence->why = why;
 }
 
+/* A field more or less makes other values of those that are stored, and writes no page. */
+static void
+add_type(StringInfo inputs, Oid type)
+{
+	Oid base = getBaseType(type);
+	Oid element = get_element_type(base);
+	TupleDesc desc;
+
+	check_stack_depth();
+	if (OidIsValid(element))
+		add_type(inputs, element);
+	else if (get_typtype(base) == TYPTYPE_COMPOSITE)
+	{
+		desc = lookup_rowtype_tupdesc(base, -1);
+		appendStringInfo(inputs, " c%u:", base);
+		for (int i = 0; i < desc->natts; i++)
+		{
+			appendStringInfoChar(inputs, TupleDescAttr(desc, i)->attisdropped ? '-' : '+');
+			if (!TupleDescAttr(desc, i)->attisdropped)
+				add_type(inputs, TupleDescAttr(desc, i)->atttypid);
+		}
+		ReleaseTupleDesc(desc);
+	}
+}
+
 /* A table with rows of its own: its file is part of what is compared. */
 static void
 add_table(StrataFence *fence, StringInfo inputs, Oid relid)
@@ -134,6 +160,9 @@ add_table(StrataFence *fence, StringInfo inputs, Oid relid)
 	{
 		appendStringInfo(inputs, " t%u:%u", relid, rel->rd_rel->relfilenode);
 		fence->relations = lappend_oid(fence->relations, relid);
+		for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+			if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)
+				add_type(inputs, TupleDescAttr(RelationGetDescr(rel), i)->atttypid);
 	}
 	table_close(rel, NoLock);
 }

@@ -95,7 +95,7 @@ change_of(const AlgebraColumn *column)
 		case ALGEBRA_ROWS:
 			return "coalesce(sum(" STRATA_SIGN "), 0)";
 		case ALGEBRA_COUNT:
-			return psprintf("coalesce(sum(" STRATA_SIGN ") FILTER (WHERE %s IS NOT NULL), 0)", a);
+			return psprintf("coalesce(sum(" STRATA_SIGN ") FILTER (WHERE %s %s), 0)", a, strata_base_is_null(type, false));
 		case ALGEBRA_TRUES:
 			return psprintf("coalesce(sum(" STRATA_SIGN ") FILTER (WHERE %s), 0)", a);
 		case ALGEBRA_SUM:
@@ -287,7 +287,9 @@ nulls_condition(const AlgebraPlan *plan, const char *alias, int mask)
 	{
 		if (i > 1)
 			appendStringInfoString(&out, mask < 0 ? " OR " : " AND ");
-		appendStringInfo(&out, "%s.k%d IS %sNULL", alias, i, mask < 0 || (mask & (1 << (i - 1))) ? "" : "NOT ");
+		appendStringInfo(&out, "%s.k%d %s", alias, i,
+						 strata_base_is_null(((AlgebraColumn *) list_nth(plan->columns, i - 1))->state.type,
+											 mask < 0 || (mask & (1 << (i - 1)))));
 	}
 	return mask < 0 && plan->nkeys > 1 ? psprintf("(%s)", out.data) : out.data;
 }
@@ -308,13 +310,14 @@ match_condition(const AlgebraPlan *plan, const char *left, const char *right, in
 	{
 		AlgebraColumn *column = list_nth(plan->columns, i - 1);
 		char *equal = psprintf("%s.k%d %s %s.k%d", left, i, algebra_operator(column->equality), right, i);
+		const char *is_null = strata_base_is_null(column->state.type, true);
 
 		if (out.len > 0)
 			appendStringInfoString(&out, " AND ");
 		if (mask < 0)
-			appendStringInfo(&out, "(%s OR %s.k%d IS NULL AND %s.k%d IS NULL)", equal, left, i, right, i);
+			appendStringInfo(&out, "(%s OR %s.k%d %s AND %s.k%d %s)", equal, left, i, is_null, right, i, is_null);
 		else if (mask & (1 << (i - 1)))
-			appendStringInfo(&out, "%s.k%d IS NULL", left, i);
+			appendStringInfo(&out, "%s.k%d %s", left, i, is_null);
 		else
 			appendStringInfoString(&out, equal);
 	}

@@ -351,11 +351,12 @@ strata_incremental_key_match(const StrataPart *part, const char *alias, const Li
 		char *a = psprintf("%s.%s", alias, strata_base_quote(lfirst(column)));
 		char *b = psprintf("%s.k%d", keys_alias, foreach_current_index(lc) + 1);
 		char *same = psprintf("%s %s %s", a, operator_text(key->equality), b);
+		const char *none = strata_base_is_null(exprType(key->expression), true);
 
 		mine = lappend(mine, a);
 		theirs = lappend(theirs, b);
 		hash = hash && can_hash(exprType(key->expression));
-		conditions = lappend(conditions, nulls ? psprintf("(%s OR (%s IS NULL AND %s IS NULL))", same, a, b) : same);
+		conditions = lappend(conditions, nulls ? psprintf("(%s OR (%s %s AND %s %s))", same, a, none, b, none) : same);
 	}
 	/* a hash in which NULL is a value: else the join would compare every pair */
 	if (nulls && hash)

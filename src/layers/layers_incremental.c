@@ -126,6 +126,15 @@ is_short(const TargetColumn *c)
 		   ((base == VARCHAROID || base == BPCHAROID) && c->typmod >= 0 && c->typmod <= 500);
 }
 
+/* An index over composites, which also arrays may hold, is no longer in order when their type is altered. */
+static bool
+is_index_safe(Oid type)
+{
+	Oid element = get_base_element_type(type);
+
+	return !type_is_rowtype(OidIsValid(element) ? element : type);
+}
+
 /*
  * "(a, b)": what finds rows by as many of the key's columns as it may; of one long column " USING hash (a)". Only a key of several long
  * columns and nothing else has them all in a btree, which refuses values of more than a third of a page.
@@ -141,7 +150,8 @@ indexed(const List *columns, const List *positions)
 	{
 		TargetColumn *c = list_nth(columns, lfirst_int(lc) - 1);
 
-		if (!OidIsValid(lookup_type_cache(c->type_oid, TYPECACHE_BTREE_OPFAMILY)->btree_opf))
+		if (!OidIsValid(lookup_type_cache(c->type_oid, TYPECACHE_BTREE_OPFAMILY)->btree_opf) ||
+			!is_index_safe(c->type_oid))
 			continue;
 		if (is_short(c) && list_length(names) < INDEX_MAX_KEYS)
 			names = lappend(names, c->name);
