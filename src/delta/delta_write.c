@@ -276,9 +276,9 @@ write_at(DeltaWork *work, const char *sql, StrataRowSet *rows, bool settled)
 			psprintf("%s WHERE %s AND t.%s %s d.%s", sql, same, q, strata_base_equality(type), q), work->snapshot,
 			list_make1(rows));
 		if (written < rows->count)
-			written += strata_base_run_by_address(
-				psprintf("%s WHERE %s AND t.%s %s AND d.%s %s", sql, same, q, null, q, null), work->snapshot,
-				list_make1(rows));
+			written +=
+				strata_base_run_by_address(psprintf("%s WHERE %s AND t.%s %s AND d.%s %s", sql, same, q, null, q, null),
+										   work->snapshot, list_make1(rows));
 	}
 	else
 		written = strata_base_run_by_address(psprintf("%s WHERE %s", sql, same), work->snapshot, list_make1(rows));

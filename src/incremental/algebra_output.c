@@ -31,7 +31,8 @@ group_columns(const AlgebraPlan *plan, const char *prefix)
 			appendStringInfo(&out, "%s, ", column->state.name);
 		else
 			appendStringInfo(&out, "CASE WHEN %s %s THEN %s::%s END AS %s, ", column->state.name,
-							 strata_base_is_null(column->state.type, false), column->state.name, format_type_be_qualified(column->key_type), column->state.name);
+							 strata_base_is_null(column->state.type, false), column->state.name,
+							 format_type_be_qualified(column->key_type), column->state.name);
 	}
 	foreach (cell, plan->aggregates)
 	{

@@ -95,7 +95,8 @@ change_of(const AlgebraColumn *column)
 		case ALGEBRA_ROWS:
 			return "coalesce(sum(" STRATA_SIGN "), 0)";
 		case ALGEBRA_COUNT:
-			return psprintf("coalesce(sum(" STRATA_SIGN ") FILTER (WHERE %s %s), 0)", a, strata_base_is_null(type, false));
+			return psprintf("coalesce(sum(" STRATA_SIGN ") FILTER (WHERE %s %s), 0)", a,
+							strata_base_is_null(type, false));
 		case ALGEBRA_TRUES:
 			return psprintf("coalesce(sum(" STRATA_SIGN ") FILTER (WHERE %s), 0)", a);
 		case ALGEBRA_SUM:
