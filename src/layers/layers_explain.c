@@ -18,7 +18,11 @@ typedef struct Explain
 	IncrementalModel *m;
 	Snapshot snapshot;
 	ReturnSetInfo *out;
-	List *changed; /* StrataChanged *: what has changes waiting, or everything */
+	List *changed;          /* StrataChanged *: what has changes waiting, or everything */
+	bool waits;             /* something has */
+	List *left_out;         /* StrataChanged *: of everything, what is not shown */
+	StrataPart *keyed_last; /* of a dimension: the last part, as it is asked for the keys touched; else NULL */
+	bool fact;              /* the last part is kept row by row */
 } Explain;
 
 static void
@@ -65,11 +69,13 @@ add_changed(Explain *e, Oid relid)
 	e->changed = lappend(e->changed, c);
 }
 
-static void
-put_inputs(Explain *e)
+/* Lines for each input, to be put further below: what waits says how the rest is shown. */
+static List *
+look_at_inputs(Explain *e)
 {
 	ListCell *lc;
 	List *waiting = NIL;
+	List *lines = NIL;
 
 	foreach (lc, e->m->plan->inputs)
 	{
@@ -78,49 +84,133 @@ put_inputs(Explain *e)
 
 		if (layers_has_watermark(e->m, input->relid))
 		{
-			put(e, psprintf("  reads %s: %s", label_of(input->relid),
-							layers_watermark_words(layers_watermark_position(e->m, input->relid))));
+			lines = lappend(lines, psprintf("  reads %s: %s", label_of(input->relid),
+											layers_watermark_words(layers_watermark_position(e->m, input->relid))));
 			waiting = lappend_oid(waiting, input->relid);
 			continue;
 		}
 		c = strata_capture_changes(input->relid, psprintf("m%d", e->m->model->id), e->snapshot, true);
-
-		put(e, psprintf("  reads %s: %s", label_of(input->relid),
-						!c->known       ? psprintf("what has changed is not known (%s)", c->why)
-						: c->count == 0 ? "nothing has changed"
-										: psprintf(INT64_FORMAT " changed rows waiting", c->count)));
+		lines = lappend(lines, psprintf("  reads %s: %s", label_of(input->relid),
+										!c->known       ? psprintf("what has changed is not known (%s)", c->why)
+										: c->count == 0 ? "nothing has changed"
+										: c->count == 1 ? "1 changed row waiting"
+														: psprintf(INT64_FORMAT " changed rows waiting", c->count)));
 		if (c->known && c->count > 0)
 			waiting = lappend_oid(waiting, input->relid);
 	}
+	e->waits = waiting != NIL;
 	foreach (lc, e->m->plan->inputs)
 	{
 		Oid relid = ((StrataInput *) lfirst(lc))->relid;
 
-		if (waiting == NIL || list_member_oid(waiting, relid))
+		if (!e->waits || list_member_oid(waiting, relid))
 			add_changed(e, relid);
 	}
-	put(e, waiting == NIL ? "The SQL below is for changes of everything it reads."
-						  : "The SQL below is for what has changes waiting.");
+	return lines;
+}
+
+/* The plan knows a query; how the layer keeps the rows of the last part is known here. NULL: as the plan says. */
+static const char *
+layer_reason(Explain *e, const StrataPart *part)
+{
+	if (!part->last)
+		return NULL;
+	if (part->rule == STRATA_RULE_ALGEBRA && !e->m->extract &&
+		!OidIsValid(list_nth_oid(e->m->states, part->number - 1)))
+		return part->keys == NIL ? "changes are merged into the target's row, which is its own state"
+								 : "changes are merged into the target's rows, which are their own state";
+	if (e->keyed_last)
+		return "members that the change touches are read again, and their versions made from that";
+	return e->fact ? "keys are looked up for rows that come, and again where a version has changed" : NULL;
+}
+
+/* The tree's first line is that of the last part. */
+static const char *
+tree_line(Explain *e, int i)
+{
+	const char *line = list_nth(e->m->plan->tree, i);
+	StrataPart *part = llast(e->m->plan->parts);
+	const char *reason = i == 0 && !e->m->refusal ? layer_reason(e, part) : NULL;
+	const char *colon = reason ? strstr(line, psprintf(": %s", part->reason)) : NULL;
+	int words = colon ? (int) (colon - line) : 0;
+
+	if (colon == NULL)
+		return line;
+	/* before the colon stands the rule */
+	if (!e->keyed_last)
+		return psprintf("%.*s: %s", words, line, reason);
+	while (words > 0 && line[words - 1] != ' ')
+		words--;
+	return psprintf("%.*skeys: %s", words, line, reason);
+}
+
+/*
+ * Row by row is the way for what changes of the source and of dimensions with versions bring. Days are made once: their change is shown
+ * only where it waits.
+ */
+static void
+look_at_fact(Explain *e)
+{
+	StrataPart *part = llast(e->m->plan->parts);
+	List *by_rows = NIL;
+	ListCell *lc;
+
+	if (e->m->lookups == NIL)
+		return;
+	if (!e->waits)
+	{
+		foreach (lc, e->changed)
+			if (layers_fact_explain(e->m, part, list_make1(lfirst(lc)), NULL))
+				by_rows = lappend(by_rows, lfirst(lc));
+		e->left_out = list_difference_ptr(e->changed, by_rows);
+		e->changed = by_rows;
+	}
+	e->fact = layers_fact_explain(e->m, part, e->changed, NULL);
+}
+
+static void
+put_inputs(Explain *e, const List *lines)
+{
+	StringInfoData but;
+	ListCell *lc;
+
+	foreach (lc, lines)
+		put(e, lfirst(lc));
+	initStringInfo(&but);
+	foreach (lc, e->left_out)
+		appendStringInfo(&but, "%s%s", foreach_current_index(lc) > 0 ? ", " : " but ",
+						 label_of(((StrataChanged *) lfirst(lc))->relid));
+	put(e, e->waits ? "The SQL below is for what has changes waiting."
+					: psprintf("The SQL below is for changes of everything it reads%s.", but.data));
 }
 
 static bool
 put_fact(Explain *e, StrataPart *part)
 {
-	char *rows;
-	char *keys;
-	bool again;
+	FactStatements f;
 
-	if (!layers_fact_explain(e->m, part, e->changed, &rows, &keys, &again))
+	if (!e->fact || !part->last || !layers_fact_explain(e->m, part, e->changed, &f))
 		return false;
-	if (rows)
+	if (f.rows)
 	{
-		put_sql(e, "the change of its rows, without keys (strata_rows)", rows);
-		put_sql(e, "keys for the rows that come; those that go are told by their other columns", keys);
+		put_sql(e, "the change of its rows, without keys (strata_rows)", f.rows);
+		put_sql(e, "keys for the rows that come; those that go are told by their other columns", f.keys);
 	}
-	if (again)
-		put(e,
-			"-- rows of the table that point at a version that has changed are found by their key columns and looked up again");
+	put_sql(e,
+			"rows of the table that a version that has changed concerns (strata_facts): their keys are looked up again",
+			f.facts);
 	return true;
+}
+
+static void
+put_keys(Explain *e, StrataPart *part, const char *then)
+{
+	char *keys = strata_incremental_keys(part, e->changed);
+
+	if (keys == NULL)
+		return;
+	put_sql(e, "the keys touched (strata_keys)", keys);
+	put_sql(e, then, strata_incremental_restricted(part, "strata_keys", false));
 }
 
 static void
@@ -129,10 +219,16 @@ put_part(Explain *e, StrataPart *part)
 	StrataAlgebra *algebra = list_nth(e->m->algebras, part->number - 1);
 	const char *table =
 		part->last ? e->m->model->label : psprintf("strata_state.m%d_p%d", e->m->model->id, part->number);
+	const char *reason = layer_reason(e, part);
 
 	put(e, "");
 	put(e, psprintf("-- part %d of %d: %s -> %s", part->number, list_length(e->m->plan->parts), part->what, table));
-	put(e, psprintf("-- %s", part->reason));
+	put(e, psprintf("-- %s", reason ? reason : part->reason));
+	if (part->last && e->keyed_last)
+	{
+		put_keys(e, e->keyed_last, "what the query gives for them (dimension_extract), from which versions are made");
+		return;
+	}
 	switch (part->rule)
 	{
 		case STRATA_RULE_SIGNED:
@@ -154,8 +250,6 @@ put_part(Explain *e, StrataPart *part)
 			if (change == NULL)
 				break;
 			put_sql(e, "the change of each group (strata_groups)", change);
-			if (own)
-				put(e, "-- the target is its own state: its rows tell all that is kept of a group");
 			put_sql(e,
 					own ? "merged with the target's rows, which are then written"
 						: "merged with the state (strata_merge), which is then written",
@@ -177,16 +271,8 @@ put_part(Explain *e, StrataPart *part)
 			break;
 		}
 		case STRATA_RULE_KEYS:
-		{
-			char *keys = strata_incremental_keys(part, e->changed);
-
-			if (keys == NULL)
-				break;
-			put_sql(e, "the keys touched (strata_keys)", keys);
-			put_sql(e, "their rows computed again; the table's rows of these keys become these",
-					strata_incremental_restricted(part, "strata_keys", false));
+			put_keys(e, part, "their rows computed again; the table's rows of these keys become these");
 			break;
-		}
 		case STRATA_RULE_WHOLE:
 			put_sql(e, "computed in full; the table is given the differences", strata_incremental_full(part));
 			break;
@@ -220,6 +306,7 @@ strata_explain_refresh(PG_FUNCTION_ARGS)
 	List *key = NIL;
 	const char *key_word = NULL;
 	char *query;
+	List *inputs = NIL;
 	ListCell *lc;
 
 	strata_base_require_version();
@@ -250,16 +337,22 @@ strata_explain_refresh(PG_FUNCTION_ARGS)
 	else if (layers_incremental_lacks(e.m))
 		put(&e, psprintf("  its next refresh computes it in full: %s", layers_incremental_lacks(e.m)));
 	put_last(&e);
+	if (!e.m->refusal)
+	{
+		inputs = look_at_inputs(&e);
+		look_at_fact(&e);
+		e.keyed_last = e.m->extract ? layers_incremental_keyed_last(e.m) : NULL;
+	}
 	if (e.m->plan)
 	{
 		put(&e, "");
 		foreach (lc, e.m->plan->tree)
-			put(&e, psprintf("  %s", (char *) lfirst(lc)));
+			put(&e, psprintf("  %s", tree_line(&e, foreach_current_index(lc))));
 	}
 	if (!e.m->refusal)
 	{
 		put(&e, "");
-		put_inputs(&e);
+		put_inputs(&e, inputs);
 		foreach (lc, e.m->plan->parts)
 			put_part(&e, lfirst(lc));
 	}

@@ -521,7 +521,7 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 		m->refusal = m->plan->why_whole;
 	if (m->refusal == NULL && layers_source_relids(m, true) != NIL)
 		m->refusal = strata_incremental_partial(m->plan, layers_source_relids(m, true), key);
-	if (m->refusal == NULL && m->extract && !layers_incremental_has_keys(m))
+	if (m->refusal == NULL && m->extract && layers_incremental_keyed_last(m) == NULL)
 		m->refusal = "its query cannot be computed for some keys alone";
 	if (m->refusal)
 		return m;

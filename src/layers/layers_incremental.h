@@ -122,12 +122,16 @@ extern bool layers_refresh_by_changes(StrataModel *model, IncrementalModel *m, c
 /* Runs body in a subtransaction. False: it gave false, or failed on the data; what it did is undone in the latter case. */
 extern bool layers_incremental_attempt(bool (*body)(void *), void *arg, char **why);
 
-/*
- * What a fact's part is kept by, where that is done row by row (layers_incremental_fact.c): SQL of the change of its rows (NULL: none) and of their keys. again:
- * what its keys are looked up in has changed.
- */
-extern bool layers_fact_explain(IncrementalModel *m, const StrataPart *part, List *changed, char **rows, char **keys,
-								bool *again);
+/* What a fact is kept by row by row (layers_incremental_fact.c), as SQL. */
+typedef struct FactStatements
+{
+	char *rows;  /* the change of its rows, without keys; NULL: there is none */
+	char *keys;  /* their keys */
+	char *facts; /* those that a dimension's change concerns; NULL: none has changed */
+} FactStatements;
+
+/* False: these changes (StrataChanged *) are not followed row by row. statements may be NULL. */
+extern bool layers_fact_explain(IncrementalModel *m, const StrataPart *part, List *changed, FactStatements *statements);
 
 /* A dimension: the keys that changes touch, and the rows its query gives for them. */
 typedef struct IncrementalExtract
@@ -140,7 +144,8 @@ typedef struct IncrementalExtract
 	uint64 n_changed; /* rows of what it reads */
 } IncrementalExtract;
 
-extern bool layers_incremental_has_keys(const IncrementalModel *m);
+/* The last part by the rule of keys: how its rows can be had for some members only; NULL: they cannot. */
+extern StrataPart *layers_incremental_keyed_last(const IncrementalModel *m);
 extern bool layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, char **why,
 									   IncrementalExtract *extract);
 extern void layers_incremental_advance(List *positions);

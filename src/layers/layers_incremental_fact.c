@@ -3,9 +3,11 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "layers/layers_incremental_work.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 
 /* Whether the table is the dimension, or a part computed from nothing but it. */
 static bool
@@ -317,49 +319,63 @@ have_moved(const ByRows *b, const List *positions)
 	return moved.data;
 }
 
-/* Facts that point at another version now, or at none, or at one now. */
-static void
-look_up_again(ByRows *b)
+/* SQL of the facts (with their places and the keys they have) whose keys are to be looked up anew, and its columns; NULL: there can be none. */
+static char *
+facts_to_look_up(ByRows *b, const StrataPart *part, const List *positions, char **names)
 {
 	Work *w = b->w;
 	const StrataDeltaTarget *t = &b->target;
-	List *positions = strata_lookups_columns(b->lookups, w->changed);
-	char *place = psprintf("%s, %s", strata_delta_beside(t, "strata_ctid"), strata_delta_beside(t, "strata_table"));
-	char *columns = strata_base_join_quoted(t->columns, ", ");
 	StringInfoData select;
-	StringInfoData names;
+	StringInfoData columns;
 	StringInfoData sql;
-	StrataRowSet *facts;
 	ListCell *lc;
 	ListCell *lc2;
 
 	initStringInfo(&select);
-	initStringInfo(&names);
+	initStringInfo(&columns);
 	initStringInfo(&sql);
 	appendStringInfo(&select, "o.ctid, o.tableoid, %s", layers_list(t->columns, "o", ", "));
-	appendStringInfo(&names, "%s, %s", place, columns);
+	appendStringInfo(&columns, "%s, %s, %s", strata_delta_beside(t, "strata_ctid"),
+					 strata_delta_beside(t, "strata_table"), strata_base_join_quoted(t->columns, ", "));
 	foreach (lc, positions)
 	{
 		appendStringInfo(&select, ", o.%s", quote_identifier(list_nth(t->columns, lfirst_int(lc) - 1)));
-		appendStringInfo(&names, ", strata_was_%d", lfirst_int(lc));
+		appendStringInfo(&columns, ", strata_was_%d", lfirst_int(lc));
 	}
 	foreach (lc, w->changed)
-		foreach (lc2, w->m->lookups)
-			if (is_of_dimension(w, ((StrataChanged *) lfirst(lc))->relid,
-								((IncrementalLookup *) lfirst(lc2))->dimension))
-				facts_by_lookup(w, lfirst(lc2), lfirst(lc), list_nth(w->rowsets, foreach_current_index(lc)),
-								select.data, &sql);
-	if (sql.len == 0)
+	{
+		StrataChanged *c = lfirst(lc);
+
+		/* a dimension that is read through a part of its own concerns no fact but by that part's change */
+		foreach (lc2, layers_work_reads((Node *) part->query, list_make1(c)) ? w->m->lookups : NIL)
+			if (is_of_dimension(w, c->relid, ((IncrementalLookup *) lfirst(lc2))->dimension))
+				facts_by_lookup(w, lfirst(lc2), c, list_nth(w->rowsets, foreach_current_index(lc)), select.data, &sql);
+	}
+	*names = columns.data;
+	return sql.len == 0 ? NULL : psprintf("SELECT * FROM (\n%s) AS o (%s)%s", sql.data, columns.data, not_changed(b));
+}
+
+/* Facts that point at another version now, or at none, or at one now. */
+static void
+look_up_again(ByRows *b, const StrataPart *part)
+{
+	Work *w = b->w;
+	const StrataDeltaTarget *t = &b->target;
+	List *positions = strata_lookups_columns(b->lookups, w->changed);
+	char *names;
+	char *sql = facts_to_look_up(b, part, positions, &names);
+	StrataRowSet *facts;
+
+	if (sql == NULL)
 		return;
-	facts = strata_delta_places("strata_facts",
-								psprintf("SELECT * FROM (\n%s) AS o (%s)%s", sql.data, names.data, not_changed(b)),
-								w->refresh->snapshot, layers_work_with(w->rowsets, b->change));
+	facts = strata_delta_places("strata_facts", sql, w->refresh->snapshot, layers_work_with(w->rowsets, b->change));
 	if (facts->count > 0)
-		b->moved = strata_base_run_lookups("strata_moved",
-										   psprintf("SELECT %s, %s FROM (%s) AS r (%s) WHERE %s", place, columns,
-													strata_lookups_over(b->lookups, facts, 2, w->changed), names.data,
-													have_moved(b, positions)),
-										   w->refresh->snapshot, list_make1(facts));
+		b->moved = strata_base_run_lookups(
+			"strata_moved",
+			psprintf("SELECT %s, %s, %s FROM (%s) AS r (%s) WHERE %s", strata_delta_beside(t, "strata_ctid"),
+					 strata_delta_beside(t, "strata_table"), strata_base_join_quoted(t->columns, ", "),
+					 strata_lookups_over(b->lookups, facts, 2, w->changed), names, have_moved(b, positions)),
+			w->refresh->snapshot, list_make1(facts));
 	strata_rowset_free(facts);
 }
 
@@ -452,7 +468,7 @@ by_rows(Work *w, const StrataPart *part, bool *failed)
 	*failed = !read_rows(&b, part);
 	if (*failed)
 		return true;
-	look_up_again(&b);
+	look_up_again(&b, part);
 	look_up(&b);
 	*failed = !write_rows(&b, part);
 	strata_rowset_free(b.change);
@@ -471,20 +487,46 @@ layers_work_fact(Work *w, const StrataPart *part, bool *done)
 	return !failed;
 }
 
+/* A row set as the relation's change has it, without rows. */
+static StrataRowSet *
+no_change(const StrataChanged *c)
+{
+	Relation rel = table_open(c->relid, AccessShareLock);
+	int n = RelationGetDescr(rel)->natts;
+	TupleDesc desc = CreateTemplateTupleDesc(n + 1);
+
+	for (int i = 1; i <= n; i++)
+		TupleDescCopyEntry(desc, i, RelationGetDescr(rel), i);
+	TupleDescInitEntry(desc, n + 1, STRATA_SIGN, INT4OID, -1, 0);
+	table_close(rel, NoLock);
+	return strata_rowset_create(c->rowset, desc);
+}
+
 bool
-layers_fact_explain(IncrementalModel *m, const StrataPart *part, List *changed, char **rows, char **keys, bool *again)
+layers_fact_explain(IncrementalModel *m, const StrataPart *part, List *changed, FactStatements *f)
 {
 	Work w = {m};
 	ByRows b = {&w};
 	Query *query;
+	ListCell *lc;
+	List *positions;
+	char *names;
 
 	w.changed = changed;
 	if (!part->last || m->lookups == NIL || !prepare(&b, part))
 		return false;
+	if (f == NULL)
+		return true;
+	foreach (lc, changed)
+		w.rowsets = lappend(w.rowsets, no_change(lfirst(lc)));
 	query = strata_incremental_change(strata_lookups_rows(b.lookups), changed);
-	*rows = query ? strata_incremental_deparse(query) : NULL;
-	*keys = strata_lookups_over(b.lookups, no_rows(&b.target), 0, NIL);
-	*again = strata_lookups_columns(b.lookups, changed) != NIL;
+	b.change = no_rows(&b.target);
+	/* as if it held some */
+	b.change->count = query ? 1 : 0;
+	positions = strata_lookups_columns(b.lookups, changed);
+	f->rows = query ? strata_incremental_deparse(query) : NULL;
+	f->keys = strata_lookups_over(b.lookups, b.change, 0, NIL);
+	f->facts = positions == NIL ? NULL : facts_to_look_up(&b, part, positions, &names);
 	return true;
 }
 

@@ -434,8 +434,8 @@ layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, St
 /* ---- dimensions ---- */
 
 /* The rule by which the last part's rows can be had for some keys only; NULL: it cannot. */
-static StrataPart *
-keyed_last(const IncrementalModel *m)
+StrataPart *
+layers_incremental_keyed_last(const IncrementalModel *m)
 {
 	StrataPart *part = palloc(sizeof(StrataPart));
 	List *positions = NIL;
@@ -458,16 +458,10 @@ keyed_last(const IncrementalModel *m)
 }
 
 bool
-layers_incremental_has_keys(const IncrementalModel *m)
-{
-	return keyed_last(m) != NULL;
-}
-
-bool
 layers_incremental_extract(IncrementalModel *m, const StrataRefresh *refresh, char **why, IncrementalExtract *extract)
 {
 	Work w = {m, refresh, &extract->ignored};
-	StrataPart *part = keyed_last(m);
+	StrataPart *part = layers_incremental_keyed_last(m);
 	StrataRowSet *keys;
 	ListCell *lc;
 	char *sql;

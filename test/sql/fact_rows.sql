@@ -53,10 +53,16 @@ UPDATE fr.sale SET m = m + 1 WHERE id IN (16, 17);
 UPDATE fr.sale SET client = 2 WHERE id = 18;
 SELECT line FROM strata.explain_refresh('fr.f') AS line WHERE line ~ '^-- (the change of its|keys for|rows of the table)';
 CALL fr.go('2026-05-01');
+-- nothing waits: days are left out; a dimension is asked for the keys touched
+SELECT line FROM strata.explain_refresh('fr.f') AS line WHERE line ~ '^(--|The SQL)|signed: ';
+SELECT line FROM strata.explain_refresh('fr.dc') AS line WHERE line ~ '^--|keys: ';
 -- two dimensions at once
 UPDATE fr.client SET v = 'd' WHERE id = 3;
 UPDATE fr.shop SET v = 'b' WHERE a = 3;
 CALL fr.go('2026-05-15');
+-- versions that begin before their first day are read through a part: its change is what facts are looked up by, the dimension's is not
+SELECT count(*) FROM strata.explain_refresh('fr.f') AS line WHERE line ~ 'JOIN fr.f AS o ON' AND line ~ 'o.sk';
+
 -- members that go and come: facts lose their key, or get one
 DELETE FROM fr.shop WHERE a = 1;
 INSERT INTO fr.client VALUES (0, 'new');

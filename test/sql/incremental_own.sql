@@ -36,7 +36,8 @@ SELECT define('any_scale', 'SELECT day, count(*) AS n, sum(free) AS s FROM own.s
 SELECT define('rounded', 'SELECT day, count(*) AS n, sum(price)::numeric(12,1) AS s FROM own.sale GROUP BY day', '{day}');
 SELECT define('some_true', 'SELECT bool_or(pieces > 3) AS any, day, bool_and(rebate > 0) AS every, 100 / (count(*) - 10) AS one FROM own.sale GROUP BY day HAVING count(*) <> 10', '{day}');
 SELECT model, how, wrote, holds, state(model) FROM all_of();
-SELECT * FROM strata.explain_refresh('own.of_all') WHERE explain_refresh ~ '^--';
+SELECT * FROM strata.explain_refresh('own.of_all') WHERE explain_refresh ~ '^--|algebra';
+SELECT * FROM strata.explain_refresh('own.by_day') WHERE explain_refresh ~ 'algebra';
 
 -- values change, come, go; a group goes, comes back, has no value left, has some again; nothing changes in the end
 UPDATE sale SET price = price + 1, rebate = NULL WHERE id IN (5, 12); DELETE FROM sale WHERE id IN (3, 9); INSERT INTO sale VALUES (100, NULL, '2026-02-01', 1, 7, NULL, 1.5);
