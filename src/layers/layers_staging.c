@@ -364,6 +364,9 @@ validate(Definition *def)
 	if (!has_rejects(m))
 		return;
 	resolve_with_rejects(def);
+	/* rejected rows show the source's with the names of its columns, and a rule may call what can be replaced */
+	if (strcmp(m->kind, "view") != 0 || strata_option(m->options, "rules"))
+		m->deterministic = false;
 	if (strcmp(m->kind, "view") == 0)
 	{
 		def->rejects = rejects_query(def);

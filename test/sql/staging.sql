@@ -116,6 +116,20 @@ SELECT id FROM sg.good ORDER BY id;
 SELECT reason FROM sg.good__rejected ORDER BY reason;
 SELECT to_regclass('sg.bad'), count(*) FROM strata_state.model WHERE relation_name = 'bad';
 
+-- ---- rejected rows have the names of their columns: a rename is no "nothing has changed", with capture or without ----
+CREATE TABLE src.named (id integer, m text); INSERT INTO src.named VALUES (1, '1'), (2, 'n/a');
+SELECT strata.define_staging('sg.named', 'SELECT id, strata.try_cast(m, NULL::integer) AS m FROM src.named', materialized => 'table', reject_failed_casts => true);
+SET strata.incremental = off;
+SELECT strata.define_staging('sg.named_off', 'SELECT id, strata.try_cast(m, NULL::integer) AS m FROM src.named', materialized => 'table', reject_failed_casts => true);
+SELECT count(*) FROM strata.refresh('sg.named*');
+SELECT count(*) FROM strata.refresh('sg.named*');
+ALTER TABLE src.named RENAME COLUMN m TO minutes;
+SELECT count(*) FROM strata.refresh('sg.named_off');
+RESET strata.incremental;
+SELECT count(*) FROM strata.refresh('sg.named');
+SELECT model, status FROM strata.verify('sg.named*');
+SELECT source_row FROM sg.named__rejected UNION ALL SELECT source_row FROM sg.named_off__rejected;
+
 -- ---- a role of no special right defines rules and casts on what it may read ----
 CREATE ROLE staging_owner;
 GRANT CREATE, USAGE ON SCHEMA sg TO staging_owner;
@@ -128,7 +142,7 @@ SELECT strata.define_staging('sg.own_view', 'SELECT id, strata.try_cast(amount, 
 SELECT (SELECT count(*) FROM sg.own_view), (SELECT count(*) FROM sg.own_view__rejected);
 RESET ROLE;
 
-SELECT count(strata.drop_model('sg.' || m)) FROM unnest('{plain,kept,keyed,view,table,good,own,own_view}'::text[]) AS m;
+SELECT count(strata.drop_model('sg.' || m)) FROM unnest('{plain,kept,keyed,view,table,good,own,own_view,named,named_off}'::text[]) AS m;
 SELECT relname FROM pg_class WHERE relnamespace = 'sg'::regnamespace;
 SET client_min_messages = error;
 DROP FUNCTION each_kind(text, text, text, boolean), rule(text);
