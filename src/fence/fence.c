@@ -115,7 +115,19 @@ give_up(StrataFence *fence, const char *why)
 		fence->why = why;
 }
 
-/* A field more or less makes other values of those that are stored, and writes no page. */
+/* A row's image as an object, which rejected rows are, has the names of the columns that there are. */
+static uint32
+column_names(TupleDesc desc)
+{
+	uint32 sum = 0;
+
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped)
+			sum = hash_combine(sum, string_hash(NameStr(TupleDescAttr(desc, i)->attname), NAMEDATALEN));
+	return sum;
+}
+
+/* A field more or less, or of another name, makes other values of those that are stored, and writes no page. */
 static void
 add_type(StringInfo inputs, Oid type)
 {
@@ -129,7 +141,7 @@ add_type(StringInfo inputs, Oid type)
 	else if (get_typtype(base) == TYPTYPE_COMPOSITE)
 	{
 		desc = lookup_rowtype_tupdesc(base, -1);
-		appendStringInfo(inputs, " c%u:", base);
+		appendStringInfo(inputs, " c%u:%u:", base, column_names(desc));
 		for (int i = 0; i < desc->natts; i++)
 		{
 			appendStringInfoChar(inputs, TupleDescAttr(desc, i)->attisdropped ? '-' : '+');
@@ -140,7 +152,7 @@ add_type(StringInfo inputs, Oid type)
 	}
 }
 
-/* A table with rows of its own: its file is part of what is compared. */
+/* A table with rows of its own: its file and the names of its columns are part of what is compared. */
 static void
 add_table(StrataFence *fence, StringInfo inputs, Oid relid)
 {
@@ -158,7 +170,7 @@ add_table(StrataFence *fence, StringInfo inputs, Oid relid)
 		give_up(fence, "reads a table made or rewritten in this transaction");
 	else
 	{
-		appendStringInfo(inputs, " t%u:%u", relid, rel->rd_rel->relfilenode);
+		appendStringInfo(inputs, " t%u:%u:%u", relid, rel->rd_rel->relfilenode, column_names(RelationGetDescr(rel)));
 		fence->relations = lappend_oid(fence->relations, relid);
 		for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
 			if (!TupleDescAttr(RelationGetDescr(rel), i)->attisdropped)

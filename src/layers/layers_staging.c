@@ -10,6 +10,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
+#include "fence/fence.h"
 #include "layers/layers_incremental.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -132,6 +133,11 @@ check_rule_meaning(const Definition *def, const char *name, const char *expressi
 		rule_error(def, name, expression, psprintf("is of type %s, not boolean", format_type_be(exprType(value))));
 	if (contain_volatile_functions(value) && strcmp(def->model->refresh, "full") != 0)
 		rule_error(def, name, expression, "uses a volatile function");
+	/* it may call what can be replaced */
+	query->rtable = NIL;
+	query->jointree = makeFromExpr(NIL, NULL);
+	if (!strata_fence_is_deterministic(query))
+		def->model->deterministic = false;
 }
 
 typedef struct CastWalk
@@ -364,9 +370,6 @@ validate(Definition *def)
 	if (!has_rejects(m))
 		return;
 	resolve_with_rejects(def);
-	/* rejected rows show the source's with the names of its columns, and a rule may call what can be replaced */
-	if (strcmp(m->kind, "view") != 0 || strata_option(m->options, "rules"))
-		m->deterministic = false;
 	if (strcmp(m->kind, "view") == 0)
 	{
 		def->rejects = rejects_query(def);

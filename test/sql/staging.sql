@@ -129,6 +129,11 @@ RESET strata.incremental;
 SELECT count(*) FROM strata.refresh('sg.named');
 SELECT model, status FROM strata.verify('sg.named*');
 SELECT source_row FROM sg.named__rejected UNION ALL SELECT source_row FROM sg.named_off__rejected;
+-- and a rule may call what can be replaced
+CREATE FUNCTION src.fits(integer) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT $1 > 1';
+SELECT strata.define_staging('sg.ruled', 'SELECT id FROM src.named', rules => '{"fits": "src.fits(id)"}');
+SELECT strata.define_staging('sg.ruled_plainly', 'SELECT id FROM src.named', rules => '{"fits": "id > 1"}');
+SELECT relation_name, deterministic FROM strata_state.model WHERE relation_name LIKE 'ruled%' OR relation_name = 'named' ORDER BY 1;
 
 -- ---- a role of no special right defines rules and casts on what it may read ----
 CREATE ROLE staging_owner;
@@ -142,7 +147,7 @@ SELECT strata.define_staging('sg.own_view', 'SELECT id, strata.try_cast(amount, 
 SELECT (SELECT count(*) FROM sg.own_view), (SELECT count(*) FROM sg.own_view__rejected);
 RESET ROLE;
 
-SELECT count(strata.drop_model('sg.' || m)) FROM unnest('{plain,kept,keyed,view,table,good,own,own_view,named,named_off}'::text[]) AS m;
+SELECT count(strata.drop_model('sg.' || m)) FROM unnest('{plain,kept,keyed,view,table,good,own,own_view,named,named_off,ruled,ruled_plainly}'::text[]) AS m;
 SELECT relname FROM pg_class WHERE relnamespace = 'sg'::regnamespace;
 SET client_min_messages = error;
 DROP FUNCTION each_kind(text, text, text, boolean), rule(text);
