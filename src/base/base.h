@@ -154,6 +154,7 @@ typedef struct StrataRowSet
 	Snapshot snapshot;
 	bool filled;
 	bool counted;
+	bool once; /* of rows side by side that are equal in what a statement reads of them, one will do for it */
 } StrataRowSet;
 
 extern StrataRowSet *strata_rowset_create(const char *name, TupleDesc desc);
@@ -167,6 +168,7 @@ extern StrataRowSet *strata_rowset_stream(const char *name, TupleDesc desc, cons
 										  Snapshot snapshot, uint64 count);
 extern void strata_rowset_fill(StrataRowSet *set);    /* it holds its rows from now on */
 extern uint64 strata_rowset_count(StrataRowSet *set); /* exactly: read to its end, unless a statement has done so */
+extern double strata_rowset_distinct(StrataRowSet *set, AttrNumber attnum); /* about how many values, by a sample */
 /* Reading one in C: from its first row, into a slot of its own. Fills it. */
 extern TupleTableSlot *strata_rowset_rewind(StrataRowSet *set);
 extern bool strata_rowset_next(StrataRowSet *set, TupleTableSlot *slot); /* false: at the end, the slot is gone */

@@ -40,6 +40,9 @@ typedef struct RowSetScan
 	void *reading;     /* NULL: not begun */
 	bool ended;
 	uint64 count; /* rows read since the beginning */
+	bool once;    /* a row equal to the one before is not given: these columns pass by value */
+	Datum *before;
+	bool *before_nulls;
 	Tuplestorestate *store;
 	int pointer;
 	TupleTableSlot *stored;
@@ -77,6 +80,24 @@ spread(RowSetScan *s, TupleTableSlot *slot)
 	MemoryContextSwitchTo(old);
 }
 
+/* Whether the row is the one before; if not, it will be that. */
+static bool
+comes_again(RowSetScan *s, const TupleTableSlot *slot)
+{
+	bool again = s->count > 0;
+
+	for (int i = 0; i < s->n; i++)
+	{
+		if (again && slot->tts_isnull[i] == s->before_nulls[i] &&
+			(slot->tts_isnull[i] || slot->tts_values[i] == s->before[i]))
+			continue;
+		again = false;
+		s->before[i] = slot->tts_values[i];
+		s->before_nulls[i] = slot->tts_isnull[i];
+	}
+	return again;
+}
+
 static bool
 next_of_source(RowSetScan *s, TupleTableSlot *slot)
 {
@@ -100,10 +121,14 @@ next_of_source(RowSetScan *s, TupleTableSlot *slot)
 			s->reading = s->set->source->begin(s->set->source_arg, estate->es_snapshot, s->columns, s->n, false);
 		MemoryContextSwitchTo(old);
 	}
-	if (s->set->source->next(s->reading, s->whole ? s->values : slot->tts_values,
-							 s->whole ? s->nulls : slot->tts_isnull))
+	while (s->set->source->next(s->reading, s->whole ? s->values : slot->tts_values,
+								s->whole ? s->nulls : slot->tts_isnull))
 	{
+		bool again = s->once && comes_again(s, slot);
+
 		s->count++;
+		if (again)
+			continue;
 		if (s->whole)
 			spread(s, slot);
 		return true;
@@ -190,6 +215,11 @@ scan_begin(CustomScanState *node, EState *estate, int eflags)
 	if (set && set->store == enr->reldata && !set->filled)
 	{
 		s->set = set;
+		s->once = set->once && s->whole == NULL;
+		for (int i = 0; i < s->n; i++)
+			s->once = s->once && TupleDescAttr(desc, s->columns[i] - 1)->attbyval;
+		s->before = palloc(sizeof(Datum) * Max(1, s->n));
+		s->before_nulls = palloc(sizeof(bool) * Max(1, s->n));
 		return;
 	}
 	s->store = enr->reldata;

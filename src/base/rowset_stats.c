@@ -170,6 +170,14 @@ look_at(StrataRowSet *set)
 	MemoryContextDelete(context);
 }
 
+double
+strata_rowset_distinct(StrataRowSet *set, AttrNumber attnum)
+{
+	if (set->stats == NULL)
+		look_at(set);
+	return Max(1, set->stats[attnum - 1].distinct);
+}
+
 static bool
 rowset_stats(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, VariableStatData *vardata)
 {

@@ -332,6 +332,12 @@ estimate(StrataCaptureState *state, Snapshot snapshot)
 	return state->estimate;
 }
 
+uint64
+strata_capture_about(const StrataCaptureChanges *changes, Snapshot snapshot)
+{
+	return changes->known && changes->count > 0 ? estimate(changes->state, snapshot) : 0;
+}
+
 bool
 strata_capture_is_much(const StrataCaptureChanges *changes, Snapshot snapshot)
 {

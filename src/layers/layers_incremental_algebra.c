@@ -205,6 +205,21 @@ layers_work_rescan_groups(Work *w, const StrataPart *part, StrataRowSet *keys)
 	return finish(g);
 }
 
+static StrataRowSet *
+touched(Work *w, const StrataAlgebra *algebra)
+{
+	StrataRowSet *keys;
+	ListCell *lc;
+
+	/* those that are read where they stand are only added up otherwise: no key comes from how many rows there are */
+	foreach (lc, w->rowsets)
+		((StrataRowSet *) lfirst(lc))->once = true;
+	keys = layers_work_run(w, "strata_keys", strata_algebra_touched(algebra, w->changed));
+	foreach (lc, w->rowsets)
+		((StrataRowSet *) lfirst(lc))->once = false;
+	return keys;
+}
+
 bool
 layers_work_algebra(Work *w, const StrataPart *part)
 {
@@ -217,14 +232,18 @@ layers_work_algebra(Work *w, const StrataPart *part)
 		return true;
 	if (layers_work_by_keys(w, part))
 	{
-		StrataRowSet *keys = layers_work_run(w, "strata_keys", strata_algebra_touched(algebra, w->changed));
-		bool done;
+		StrataRowSet *keys = touched(w, algebra);
+		bool done = layers_work_decide_again(w, part, keys);
+		bool again = done && layers_work_by_keys(w, part);
 
-		w->way = ", groups touched computed again";
-		done = keys->count == 0 || layers_work_rescan_groups(w, part, keys);
-
+		if (again)
+		{
+			w->way = ", groups touched computed again";
+			done = keys->count == 0 || layers_work_rescan_groups(w, part, keys);
+		}
 		strata_rowset_free(keys);
-		return done;
+		if (again || !done)
+			return done;
 	}
 	change = layers_work_run(w, "strata_groups", sql);
 	if (change->count == 0)

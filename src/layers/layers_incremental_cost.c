@@ -9,8 +9,10 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_aggregate.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -18,6 +20,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/plancat.h"
+#include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
@@ -30,6 +33,16 @@
 #define SMALL_EXTREMES 0.005
 /* Keys that are no more than this share of all keys are computed again. */
 #define FEW_KEYS 0.3
+
+/*
+ * Groups are computed again without a question where an index finds their rows, and these are no more than so many for a changed row, and
+ * no more than this share of all. Below so many changed rows it is no matter.
+ */
+#define QUICK_AGAIN 2.5
+#define QUICK_SHARE 0.25
+#ifndef QUICK_ROWS
+#define QUICK_ROWS 500
+#endif
 
 /* Costs of a row. */
 #define READ_COST 0.04    /* captured, taken together with its opposite */
@@ -359,6 +372,146 @@ cost_of_signed(Work *w, const StrataPart *part, double changed, PartCost *cost)
 	cost->full += write_cost(change.rows / 2, full.rows);
 }
 
+/* ---- groups of few rows ---- */
+
+/* Whether a btree index has these columns of a relation first, in whatever order. */
+static bool
+is_indexed(Oid relid, const Bitmapset *columns)
+{
+	Relation rel = table_open(relid, AccessShareLock);
+	List *indexes = rel->rd_rel->relhasindex ? RelationGetIndexList(rel) : NIL;
+	int n = bms_num_members(columns);
+	bool found = false;
+	ListCell *lc;
+
+	foreach (lc, indexes)
+	{
+		Relation index = index_open(lfirst_oid(lc), AccessShareLock);
+		Bitmapset *first = NULL;
+
+		for (int i = 0; i < Min(n, IndexRelationGetNumberOfKeyAttributes(index)); i++)
+			first = bms_add_member(first, index->rd_index->indkey.values[i]);
+		found = index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid &&
+				RelationGetIndexPredicate(index) == NIL && bms_equal(first, columns);
+		bms_free(first);
+		index_close(index, AccessShareLock);
+		if (found)
+			break;
+	}
+	table_close(rel, NoLock);
+	return found;
+}
+
+/*
+ * The relation's columns that are the keys of a part which adds up rows of this one table, with extremes among them, and by which an
+ * index finds the rows of a group. NULL: the part is another.
+ */
+static Bitmapset *
+found_keys(const Work *w, const StrataPart *part, Oid relid)
+{
+	const StrataAlgebra *algebra = list_nth(w->m->algebras, part->number - 1);
+	const Query *core = algebra ? algebra->core : NULL;
+	const RangeTblRef *from =
+		core && list_length(core->jointree->fromlist) == 1 ? linitial(core->jointree->fromlist) : NULL;
+	const RangeTblEntry *rte = from && IsA(from, RangeTblRef) ? rt_fetch(from->rtindex, core->rtable) : NULL;
+	Bitmapset *keys = NULL;
+	int extremes = 0;
+
+	if (rte == NULL || algebra->nkeys == 0 || rte->rtekind != RTE_RELATION || rte->relid != relid ||
+		core->hasSubLinks || core->hasTargetSRFs || (part->last && (w->m->extract || w->m->lookups != NIL)) ||
+		has_subclass(relid))
+		return NULL;
+	for (int i = 0; i < algebra->nkeys; i++)
+	{
+		const Var *var = (Var *) list_nth_node(TargetEntry, core->targetList, i)->expr;
+
+		if (!IsA(var, Var) || var->varno != from->rtindex || var->varattno <= 0)
+			return NULL;
+		keys = bms_add_member(keys, var->varattno);
+	}
+	count_extremes((Node *) part->query, &extremes);
+	return extremes > 0 && is_indexed(relid, keys) ? keys : NULL;
+}
+
+/* Rows of a relation by group of the part, at an average; groups that are not shown seem to be none. */
+static double
+rows_of_group(const Work *w, const StrataPart *part, double rows)
+{
+	double pages;
+	double groups = part->last ? w->m->model->row_count : rows_of(layers_work_target(w, part).relid, &pages);
+
+	return groups > 0 ? rows / groups : rows;
+}
+
+bool
+layers_work_may_be_quick(const Work *w, Oid relid, uint64 count)
+{
+	double pages;
+	ListCell *lc;
+
+	if (count < QUICK_ROWS || strata_layers_rule != INCREMENTAL_AUTO || strata_layers_full_cost < 1)
+		return false;
+	foreach (lc, w->m->plan->parts)
+	{
+		StrataPart *part = lfirst(lc);
+
+		if (part->rule == STRATA_RULE_ALGEBRA &&
+			rows_of_group(w, part, rows_of(relid, &pages)) <= QUICK_AGAIN * count && found_keys(w, part, relid))
+			return true;
+	}
+	return false;
+}
+
+/* Whether the groups that are touched have few rows, for what has changed; of few changes it is seen when the groups are known. */
+static bool
+is_quick(const Work *w, const StrataPart *part)
+{
+	ListCell *lc;
+
+	foreach (lc, w->changed)
+	{
+		StrataChanged *c = lfirst(lc);
+		StrataRowSet *set = change_of(w, c);
+		double pages;
+		double rows = rows_of(c->relid, &pages);
+		double groups = 1;
+		double again;
+		Bitmapset *keys;
+		int key = -1;
+
+		if (set == NULL || set->count > QUICK_SHARE * rows || !layers_work_may_be_quick(w, c->relid, set->count) ||
+			(keys = found_keys(w, part, c->relid)) == NULL)
+			continue;
+		while (set->count >= FEW_ROWS && (key = bms_next_member(keys, key)) >= 0)
+			groups *= strata_rowset_distinct(set, key);
+		again = Min(groups, set->count) * rows_of_group(w, part, rows);
+		return again <= QUICK_AGAIN * set->count && again <= QUICK_SHARE * rows;
+	}
+	return false;
+}
+
+/* A sample tells less than there are: up to twice as many will do. */
+static bool
+is_still_quick(const Work *w, const StrataPart *part, const StrataRowSet *keys)
+{
+	Sizes sizes = {0};
+	double again;
+
+	add_sizes((Node *) part->query, &sizes);
+	again = keys->count * rows_of_group(w, part, sizes.largest);
+	return again <= 2 * QUICK_AGAIN * layers_work_count_changed(w) && again <= 2 * QUICK_SHARE * sizes.largest;
+}
+
+bool
+layers_work_decide_again(Work *w, const StrataPart *part, const StrataRowSet *keys)
+{
+	if (!list_member_int(w->quick, part->number) || is_still_quick(w, part, keys))
+		return true;
+	w->by_keys = list_delete_int(w->by_keys, part->number);
+	w->decided = false;
+	return layers_work_decide(w);
+}
+
 /* False: it is not worth the question. */
 static bool
 cost_part(Work *w, const StrataPart *part, PartCost *cost)
@@ -422,6 +575,15 @@ layers_work_decide(Work *w)
 		StrataPart *part = lfirst(lc);
 		PartCost cost;
 
+		if (list_member_int(w->by_keys, part->number))
+			continue;
+		if (part->rule == STRATA_RULE_ALGEBRA && !list_member_int(w->quick, part->number) &&
+			layers_work_reads((Node *) part->query, w->changed) && is_quick(w, part))
+		{
+			w->by_keys = lappend_int(w->by_keys, part->number);
+			w->quick = lappend_int(w->quick, part->number);
+			continue;
+		}
 		if ((part->last && (w->m->extract || w->m->lookups != NIL)) ||
 			!layers_work_reads((Node *) part->query, w->changed) || !cost_part(w, part, &cost))
 		{

@@ -111,9 +111,29 @@ captured(const IncrementalModel *m, Oid relid, Snapshot snapshot)
 	return p;
 }
 
-/* What one input has changed by since the position; NULL: by nothing. */
+/* Whether they are taken as they come: so many, or so few groups of them. */
+static bool
+is_raw(const Work *w, Oid relid, const IncrementalPosition *p)
+{
+	Snapshot snapshot = w->refresh->snapshot;
+
+	return p->captured &&
+		   (strata_capture_is_much(p->captured, snapshot) ||
+			layers_work_may_be_quick(w, relid, strata_capture_about(p->captured, snapshot))) &&
+		   only_added_up(w->m, relid);
+}
+
+/* The name tells a kept plan how its row set is read. NULL: they cannot be read where they stand. */
 static StrataRowSet *
-read_input(const Work *w, const StrataInput *input, IncrementalPosition *p)
+stream(const Work *w, const StrataInput *input, const IncrementalPosition *p)
+{
+	return strata_capture_stream(p->captured, psprintf("strata_stream_%u", input->relid), input->used,
+								 w->refresh->snapshot);
+}
+
+/* What one input has changed by since the position; NULL: by nothing. early: what was made of it to decide; NULL: nothing. */
+static StrataRowSet *
+read_input(const Work *w, const StrataInput *input, IncrementalPosition *p, StrataRowSet *early)
 {
 	StrataRowSet *set = NULL;
 	bool raw;
@@ -121,11 +141,13 @@ read_input(const Work *w, const StrataInput *input, IncrementalPosition *p)
 	if (p->captured && p->captured->count == 0)
 		return NULL;
 
-	raw = p->captured && strata_capture_is_much(p->captured, w->refresh->snapshot) && only_added_up(w->m, input->relid);
-	/* read where they stand; the name tells a kept plan how its row set is read */
+	raw = is_raw(w, input->relid, p);
+	if (raw && early)
+		return early;
+	if (early)
+		strata_rowset_free(early);
 	if (raw)
-		set = strata_capture_stream(p->captured, psprintf("strata_stream_%u", input->relid), input->used,
-									w->refresh->snapshot);
+		set = stream(w, input, p);
 	if (set)
 		return set;
 	if (raw)
@@ -148,24 +170,25 @@ decide_early(Work *w)
 	bool go_on = true;
 	ListCell *lc;
 
-	if (w->decided)
-		return true;
+	w->early = NIL;
 	foreach (lc, w->positions)
 	{
 		StrataInput *input = list_nth(w->m->plan->inputs, foreach_current_index(lc));
 		IncrementalPosition *p = lfirst(lc);
 		StrataRowSet *set = NULL;
 
-		if (p->captured && p->captured->count > 0 && strata_capture_is_much(p->captured, w->refresh->snapshot))
-			set = strata_capture_stream(p->captured, psprintf("strata_stream_%u", input->relid), input->used,
-										w->refresh->snapshot);
+		if (!w->decided && p->captured && p->captured->count > 0 &&
+			(strata_capture_is_much(p->captured, w->refresh->snapshot) || is_raw(w, input->relid, p)))
+			set = stream(w, input, p);
 		if (set)
 			layers_work_note_change(w, input->relid, set);
+		w->early = lappend(w->early, set);
 	}
 	if (w->changed != NIL)
 		go_on = layers_work_decide(w);
 	foreach (lc, w->rowsets)
-		strata_rowset_free(lfirst(lc));
+		if (!go_on)
+			strata_rowset_free(lfirst(lc));
 	w->rowsets = NIL;
 	w->changed = NIL;
 	return go_on;
@@ -194,7 +217,7 @@ collect(Work *w)
 	foreach (lc, w->positions)
 	{
 		StrataInput *input = list_nth(w->m->plan->inputs, foreach_current_index(lc));
-		StrataRowSet *set = read_input(w, input, lfirst(lc));
+		StrataRowSet *set = read_input(w, input, lfirst(lc), list_nth(w->early, foreach_current_index(lc)));
 
 		if (set)
 			layers_work_note_change(w, input->relid, set);

@@ -22,6 +22,8 @@ typedef struct Work
 	bool decided;          /* the costs were asked for */
 	const char *way;       /* beside the rules of the plan, in words; NULL: nothing */
 	List *by_keys;         /* int: parts with an algebra whose groups are computed again */
+	List *quick;           /* int: parts found to be quick, of which nobody asked */
+	List *early;           /* StrataRowSet *, by input: a stream that was made to decide; NULL: none */
 	bool prepared;         /* the target, for rows that come */
 	StrataRowSet *written; /* where the layer asks for it: the change of the target */
 	MemoryContext outer;   /* lives as long as the result */
@@ -54,6 +56,10 @@ extern bool layers_work_is_dearer(Work *w, const StrataPart *part, const char *s
 extern bool layers_work_refuse_cost(Work *w); /* false */
 /* Of an algebra: its groups are computed again. */
 extern bool layers_work_by_keys(const Work *w, const StrataPart *part);
+/* Whether so many changed rows of a relation may touch so few groups that to compute them again is the quickest, whatever else there is. */
+extern bool layers_work_may_be_quick(const Work *w, Oid relid, uint64 count);
+/* Of a part of by_keys, where that was thought and there are more of them: as layers_work_decide. */
+extern bool layers_work_decide_again(Work *w, const StrataPart *part, const StrataRowSet *keys);
 extern bool layers_work_are_most(Work *w, const StrataPart *part, StrataRowSet *keys, const char *restricted);
 /* layers_incremental_algebra.c. False: what is kept does not fit what has changed. */
 extern bool layers_work_algebra(Work *w, const StrataPart *part);

@@ -43,6 +43,9 @@ RESET strata.incremental_rule;
 
 -- a few rows: nobody asks
 SELECT * FROM ways.go($$ UPDATE ways.orders SET amount = amount + 1 WHERE id <= 40 $$);
+-- more rows, of few groups whose rows an index finds: nobody asks either; NULL is one of them; and of many groups
+SELECT * FROM ways.go($$ UPDATE ways.orders SET amount = amount + 1 WHERE day BETWEEN '2026-01-10' AND '2026-01-12'; DELETE FROM ways.orders WHERE day = '2026-01-11'; INSERT INTO ways.orders SELECT id + 50000, customer, currency, NULL, amount FROM ways.orders WHERE day = '2026-01-12' $$) WHERE model IN ('ways.extremes', 'ways.nested');
+SELECT * FROM ways.go($$ UPDATE ways.orders SET amount = amount + 1 WHERE id % 40 = 7 $$) WHERE model IN ('ways.extremes', 'ways.nested');
 -- one row of a small table, and all of the large one hangs on it
 SELECT * FROM ways.go($$ UPDATE ways.rate SET rate = rate + 1 $$);
 -- whole days, of which all extremes leave: by keys; and many customers, of which they are added up
