@@ -91,13 +91,10 @@ settle(const CaptureRow *row)
 {
 	CaptureSignature *signature;
 	StrataArgs args = {0};
-	bool fit = true;
 	ListCell *lc;
 
 	capture_make_triggers(row->relid, false);
-	foreach (lc, capture_segments(row->relid))
-		fit = fit && capture_same_shape(row->relid, ((CaptureSegment *) lfirst(lc))->oid);
-	if (!fit)
+	if (!capture_segments_fit(row->relid))
 		capture_make_segments(row->relid);
 	CommandCounterIncrement();
 	signature = capture_signature(row->relid);
@@ -270,7 +267,7 @@ trigger_data(FunctionCallInfo fcinfo)
 static bool
 is_ours_to_see(void)
 {
-	return !IsBinaryUpgrade && !creating_extension && capture_ready() && capture_all() != NIL;
+	return !IsBinaryUpgrade && !creating_extension && capture_ready();
 }
 
 /* strata_state.capture_command_end() */
@@ -301,7 +298,7 @@ strata_capture_sql_drop(PG_FUNCTION_ARGS)
 	ListCell *lc;
 
 	(void) trigger_data(fcinfo);
-	if (capture_quiet || !is_ours_to_see())
+	if (capture_quiet || !is_ours_to_see() || capture_all() == NIL)
 		PG_RETURN_NULL();
 	foreach (lc, capture_all())
 	{

@@ -45,14 +45,14 @@
 static const struct
 {
 	const char *name;
-	const char *event;
-	const char *tables;
+	bool added;   /* NEW TABLE AS added */
+	bool removed; /* OLD TABLE AS removed */
 	int16 type;
 } kinds[] = {
-	{"strata_capture_insert", "INSERT", " REFERENCING NEW TABLE AS added", TRIGGER_TYPE_INSERT},
-	{"strata_capture_update", "UPDATE", " REFERENCING OLD TABLE AS removed NEW TABLE AS added", TRIGGER_TYPE_UPDATE},
-	{"strata_capture_delete", "DELETE", " REFERENCING OLD TABLE AS removed", TRIGGER_TYPE_DELETE},
-	{"strata_capture_truncate", "TRUNCATE", "", TRIGGER_TYPE_TRUNCATE},
+	{"strata_capture_insert", true, false, TRIGGER_TYPE_INSERT},
+	{"strata_capture_update", true, true, TRIGGER_TYPE_UPDATE},
+	{"strata_capture_delete", false, true, TRIGGER_TYPE_DELETE},
+	{"strata_capture_truncate", false, false, TRIGGER_TYPE_TRUNCATE},
 };
 
 /* What this session has put on, and when in its transaction. */
@@ -283,11 +283,12 @@ column(const char *name, Oid type, Oid collation)
 	return makeColumnDef(name, type, -1, collation);
 }
 
-static void
-make_segment(Oid relid, int number, Oid keeper)
+void
+capture_make_segment(Oid relid, int number)
 {
 	Relation source = table_open(relid, AccessShareLock);
 	TupleDesc desc = RelationGetDescr(source);
+	StrataIdentity saved;
 	CreateStmt *create = makeNode(CreateStmt);
 	ObjectAddress table;
 	ObjectAddress extension;
@@ -307,14 +308,16 @@ make_segment(Oid relid, int number, Oid keeper)
 	create->options = list_make1(makeDefElem("autovacuum_enabled", (Node *) makeString(pstrdup("false")), -1));
 	create->oncommit = ONCOMMIT_NOOP;
 	create->accessMethod = pstrdup("heap");
-	table = DefineRelation(create, RELKIND_RELATION, keeper, NULL, NULL);
+	strata_base_enter_keeper(&saved);
+	table = DefineRelation(create, RELKIND_RELATION, GetUserId(), NULL, NULL);
 	CommandCounterIncrement();
 	NewRelationCreateToastTable(table.objectId, (Datum) 0);
 	/* a member: it goes with the extension, and is not dumped */
 	ObjectAddressSet(extension, ExtensionRelationId, get_extension_oid("pg_strata", false));
 	recordDependencyOn(&table, &extension, DEPENDENCY_EXTENSION);
 	CommandCounterIncrement();
-	table_close(source, NoLock);
+	strata_base_leave(&saved);
+	table_close(source, AccessShareLock);
 }
 
 void
@@ -340,17 +343,14 @@ capture_drop_segments(Oid relid)
 	strata_base_keeper_execute("DELETE FROM strata_state.capture_segment WHERE relid = $1", &args);
 }
 
+/* The first of the ring: the others are made when they are needed, and most never are. */
 void
 capture_make_segments(Oid relid)
 {
 	StrataArgs args = {0};
-	StrataIdentity saved;
 
 	capture_drop_segments(relid);
-	strata_base_enter_keeper(&saved);
-	for (int i = 0; i < CAPTURE_SEGMENTS; i++)
-		make_segment(relid, i, GetUserId());
-	strata_base_leave(&saved);
+	capture_make_segment(relid, 0);
 	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(relid), false);
 	strata_args_int4(&args, CAPTURE_SEGMENTS);
 	strata_base_keeper_execute(
@@ -373,9 +373,16 @@ empty_segments(Oid relid)
 		CaptureSegment *g = lfirst(lc);
 		StrataArgs args = {0};
 
-		if (!ConditionalLockRelationOid(g->oid, AccessExclusiveLock))
+		if (!OidIsValid(g->oid))
+		{
+			if (current)
+				continue;
+			capture_make_segment(relid, g->number);
+		}
+		else if (!ConditionalLockRelationOid(g->oid, AccessExclusiveLock))
 			continue;
-		strata_base_keeper_execute(psprintf("TRUNCATE ONLY strata_state.c%u_%d", relid, g->number), NULL);
+		else
+			strata_base_keeper_execute(psprintf("TRUNCATE ONLY strata_state.c%u_%d", relid, g->number), NULL);
 		strata_args_datum(&args, OIDOID, ObjectIdGetDatum(relid), false);
 		strata_args_int4(&args, g->number);
 		strata_args_text(&args, current ? "free" : "current");
@@ -389,8 +396,9 @@ empty_segments(Oid relid)
 	}
 }
 
-static bool
-segments_fit(Oid relid)
+/* Those that are there have the source's columns, and none is missing that holds rows. */
+bool
+capture_segments_fit(Oid relid)
 {
 	List *segments = capture_segments(relid);
 	ListCell *lc;
@@ -401,7 +409,7 @@ segments_fit(Oid relid)
 	{
 		CaptureSegment *g = lfirst(lc);
 
-		if (!OidIsValid(g->oid) || !capture_same_shape(relid, g->oid))
+		if (OidIsValid(g->oid) ? !capture_same_shape(relid, g->oid) : g->state != 'f')
 			return false;
 	}
 	return true;
@@ -445,6 +453,44 @@ run_quietly(const char *sql)
 	PG_END_TRY();
 }
 
+static List *
+transition(List *tables, char *name, bool is_new)
+{
+	TriggerTransition *t = makeNode(TriggerTransition);
+
+	t->name = name;
+	t->isNew = is_new;
+	t->isTable = true;
+	return lappend(tables, t);
+}
+
+/* Beneath SQL: at the first definitions of a warehouse there are thousands of them. */
+static void
+make_trigger(Oid member, int kind)
+{
+	CreateTrigStmt *create = makeNode(CreateTrigStmt);
+	ObjectAddress trigger;
+	ObjectAddress extension;
+	StrataIdentity saved;
+
+	create->trigname = pstrdup(kinds[kind].name);
+	create->funcname = list_make2(makeString(pstrdup("strata_state")), makeString(pstrdup("capture_statement")));
+	create->timing = TRIGGER_TYPE_AFTER;
+	create->events = kinds[kind].type;
+	if (kinds[kind].removed)
+		create->transitionRels = transition(create->transitionRels, "removed", false);
+	if (kinds[kind].added)
+		create->transitionRels = transition(create->transitionRels, "added", true);
+	strata_base_enter_keeper(&saved);
+	trigger = CreateTriggerFiringOn(create, NULL, member, InvalidOid, InvalidOid, InvalidOid, InvalidOid, InvalidOid,
+									NULL, false, false, TRIGGER_FIRES_ALWAYS);
+	/* as ALTER TRIGGER ... DEPENDS ON EXTENSION does */
+	ObjectAddressSet(extension, ExtensionRelationId, get_extension_oid("pg_strata", false));
+	recordDependencyOn(&trigger, &extension, DEPENDENCY_AUTO_EXTENSION);
+	CommandCounterIncrement();
+	strata_base_leave(&saved);
+}
+
 static void
 make_triggers(Oid member, int found, int enabled)
 {
@@ -453,13 +499,8 @@ make_triggers(Oid member, int found, int enabled)
 	for (int i = 0; i < (int) lengthof(kinds); i++)
 	{
 		if (!(found & (1 << i)))
-		{
-			run_quietly(psprintf("CREATE TRIGGER %s AFTER %s ON %s%s FOR EACH STATEMENT"
-								 " EXECUTE FUNCTION strata_state.capture_statement()",
-								 kinds[i].name, kinds[i].event, label, kinds[i].tables));
-			run_quietly(psprintf("ALTER TRIGGER %s ON %s DEPENDS ON EXTENSION pg_strata", kinds[i].name, label));
-		}
-		if (!(enabled & (1 << i)))
+			make_trigger(member, i);
+		else if (!(enabled & (1 << i)))
 			run_quietly(psprintf("ALTER TABLE ONLY %s ENABLE ALWAYS TRIGGER %s", label, kinds[i].name));
 	}
 }
@@ -490,7 +531,7 @@ capture_install(Oid relid, int ms)
 {
 	CaptureRow *row = capture_get(relid);
 	CaptureSignature *signature = capture_signature(relid);
-	bool fit = segments_fit(relid);
+	bool fit = capture_segments_fit(relid);
 	StrataArgs args = {0};
 
 	if (row && row->state == CAPTURE_ON && fit && signature->trouble == NULL)

@@ -115,7 +115,9 @@ extern bool capture_quiet;
 /* Where there are none; with mend, also what is missing or disabled. */
 extern void capture_make_triggers(Oid relid, bool mend);
 extern bool capture_same_shape(Oid relid, Oid segment);
+extern void capture_make_segment(Oid relid, int number);
 extern void capture_make_segments(Oid relid);
+extern bool capture_segments_fit(Oid relid);
 extern void capture_drop_segments(Oid relid);
 extern bool capture_lock_members(Oid relid, LOCKMODE mode, int ms);
 extern void capture_uninstall(Oid relid);

@@ -149,6 +149,23 @@ lock_row(Oid relid)
 			   ->count > 0;
 }
 
+/* It may be the current one now: made, if it never was. Not while somebody changes the source. */
+static bool
+is_there(const CaptureRow *row, const CaptureSegment *current, const CaptureSegment *next)
+{
+	bool fits;
+
+	if (OidIsValid(next->oid))
+		return true;
+	if (!ConditionalLockRelationOid(row->relid, AccessShareLock))
+		return false;
+	fits = get_rel_name(row->relid) && capture_same_shape(row->relid, current->oid);
+	if (fits)
+		capture_make_segment(row->relid, next->number);
+	UnlockRelationOid(row->relid, AccessShareLock);
+	return fits;
+}
+
 static void
 turn_ring(const CaptureRow *row)
 {
@@ -204,7 +221,7 @@ turn_ring(const CaptureRow *row)
 		if (g->state != 'f')
 			held += pages_of(g->oid);
 	}
-	if (!idle && next && current->state == 'c')
+	if (!idle && next && current->state == 'c' && is_there(row, current, next))
 	{
 		set_segment(row, current, "closing", NULL);
 		set_segment(row, next, "current", NULL);

@@ -326,8 +326,8 @@ store_details(Definition *def)
 }
 
 /*
- * What keeping the model by changes stands on, made with the definition: the locks it takes on what is read are held for no
- * first build.
+ * What keeping the model by changes stands on: whether it can be is told with the definition, and changes are followed from there,
+ * so that the locks this takes on what is read are held for no first build.
  */
 void
 layers_prepare_incremental(StrataModel *m)
@@ -513,6 +513,7 @@ strata_layers_define(const StrataDefine *define)
 	{
 		m->relid = def.old->relid;
 		m->query_view = def.old->query_view;
+		m->applied_version = def.old->applied_version;
 	}
 	if (def.old)
 		refuse_other_layer(m, def.old);

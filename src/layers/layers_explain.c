@@ -3,6 +3,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "base/version.h"
 #include "funcapi.h"
 #include "layers/layers_incremental.h"
@@ -307,6 +308,8 @@ strata_explain_refresh(PG_FUNCTION_ARGS)
 	const char *key_word = NULL;
 	char *query;
 	List *inputs = NIL;
+	bool trial = false;
+	ResourceOwner owner = NULL;
 	ListCell *lc;
 
 	strata_base_require_version();
@@ -322,7 +325,18 @@ strata_explain_refresh(PG_FUNCTION_ARGS)
 	query = layers_routine(model)->query ? layers_routine(model)->query(model, &key, &key_word) : NULL;
 	if (query)
 		e.m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_LOOK);
-	else
+	/* the first build makes its tables; here only for as long as it takes */
+	if (query && e.m->unmade && model->applied_version == 0 && !XactReadOnly)
+	{
+		MemoryContext context = CurrentMemoryContext;
+
+		owner = CurrentResourceOwner;
+		BeginInternalSubTransaction(NULL);
+		MemoryContextSwitchTo(context);
+		trial = true;
+		e.m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_MAKE);
+	}
+	if (!query)
 	{
 		e.m = palloc0(sizeof(IncrementalModel));
 		e.m->model = model;
@@ -357,6 +371,14 @@ strata_explain_refresh(PG_FUNCTION_ARGS)
 			put_part(&e, lfirst(lc));
 	}
 	UnregisterSnapshot(e.snapshot);
+	if (trial)
+	{
+		MemoryContext context = CurrentMemoryContext;
+
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
 	strata_base_leave(&saved);
 	return (Datum) 0;
 }

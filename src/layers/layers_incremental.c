@@ -339,44 +339,6 @@ index_target(const IncrementalModel *m, const StrataPart *last)
 		strata_base_execute(psprintf("CREATE INDEX %s ON %s %s", name, model->label, columns), NULL);
 }
 
-/*
- * The columns of a fact that have an index of their own; make: they are given one. A dimension that changes would otherwise have the
- * whole source read for the facts it concerns.
- */
-static List *
-indexed_lookups(const IncrementalModel *m, bool make)
-{
-	StrataModel *model = m->model;
-	List *found = NIL;
-	ListCell *lc;
-
-	if (model->layer != STRATA_FACT)
-		return NIL;
-	foreach (lc, layers_fact_lookups(model))
-	{
-		IncrementalLookup *l = lfirst(lc);
-		AttrNumber attnum = get_attnum(model->relid, l->column);
-		StrataArgs args = {0};
-
-		strata_args_int8(&args, model->relid);
-		strata_args_int4(&args, attnum);
-		if (strata_base_keeper_query("SELECT FROM pg_index WHERE indrelid = $1::oid AND indkey[0] = $2 AND indisvalid"
-									 " AND indpred IS NULL",
-									 &args)
-				->count == 0)
-		{
-			if (!make)
-				continue;
-			/* of the facts of a version that ended, those after it */
-			strata_base_execute(psprintf("CREATE INDEX ON %s (%s%s%s)", model->label, quote_identifier(l->column),
-										 l->as_of ? ", " : "", l->as_of ? quote_identifier(l->as_of) : ""),
-								NULL);
-		}
-		found = lappend(found, l);
-	}
-	return found;
-}
-
 /* The tables of the inner parts. False: one is missing or of another shape, and make was not said. */
 static bool
 find_parts(IncrementalModel *m, bool make)
@@ -494,11 +456,29 @@ signature(const IncrementalModel *m)
 					hash_bytes_extended((unsigned char *) buf.data, buf.len, 2));
 }
 
+static void
+watch(const IncrementalModel *m)
+{
+	strata_guard_watch(m->model->relid, m->model->id);
+	layers_tables_watch(m->model);
+}
+
+/* From now on what changes is seen. */
+static void
+follow(IncrementalModel *m)
+{
+	m->refusal = NULL;
+	subscribe(m);
+	watch(m);
+}
+
 IncrementalModel *
 layers_incremental_open(StrataModel *model, const char *query, List *key, const char *key_word, IncrementalOpen how)
 {
 	IncrementalModel *m = palloc0(sizeof(IncrementalModel));
 	const char *missing = NULL;
+	const char *unmade = model->applied_version == 0 ? "its first build" : "its hidden tables are not there";
+	bool make = how == INCREMENTAL_MAKE;
 	ListCell *lc;
 
 	m->model = model;
@@ -525,25 +505,39 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 		m->refusal = "its query cannot be computed for some keys alone";
 	if (m->refusal)
 		return m;
-	if (how != INCREMENTAL_SUBSCRIBE)
-		missing = unsubscribed(m, how == INCREMENTAL_MAKE);
-	m->refusal = missing ? missing : "its hidden tables are not there";
-	if (!find_parts(m, how != INCREMENTAL_LOOK))
+	if (how == INCREMENTAL_SUBSCRIBE)
+		/*
+		 * The first build makes them where nothing else is to be refused: a script of a thousand definitions would hold locks on all of them,
+		 * with their indexes and TOAST tables, until its end.
+		 */
+		make = model->applied_version > 0 || strcmp(model->refresh, "incremental") == 0;
+	else
+		missing = unsubscribed(m, make);
+	m->refusal = missing ? missing : unmade;
+	if (!find_parts(m, make))
+	{
+		m->unmade = m->refusal == unmade;
+		if (how == INCREMENTAL_SUBSCRIBE)
+			follow(m);
 		return m;
+	}
 	strata_incremental_bind(m->plan, m->hidden);
-	if (!find_states(m, how != INCREMENTAL_LOOK))
+	if (!find_states(m, make))
+	{
+		m->unmade = m->refusal == unmade;
+		if (how == INCREMENTAL_SUBSCRIBE && m->unmade)
+			follow(m);
 		return m;
+	}
 	m->refusal = missing;
 	m->waits = missing != NULL;
-	m->lookups = indexed_lookups(m, how != INCREMENTAL_LOOK);
+	if (model->layer == STRATA_FACT)
+		m->lookups = layers_fact_lookups(model);
 	m->signature = signature(m);
 	if (how == INCREMENTAL_SUBSCRIBE)
-		subscribe(m);
-	if (how == INCREMENTAL_SUBSCRIBE || (missing && how == INCREMENTAL_MAKE))
-	{
-		strata_guard_watch(model->relid, model->id);
-		layers_tables_watch(model);
-	}
+		follow(m);
+	else if (missing && make)
+		watch(m);
 	return m;
 }
 
@@ -714,10 +708,12 @@ layers_incremental_forget(const StrataModel *model)
 
 	strata_args_text(&args, psprintf("^m%d_[ps][0-9]+$", model->id));
 	strata_args_int8(&args, schema);
-	rows = strata_base_keeper_query(
-		"SELECT relname FROM pg_class WHERE relnamespace = $2::oid AND relkind = 'r' AND relname ~ $1"
-		" ORDER BY relname",
-		&args);
+	/* for the index: all that begins so, '`' being what comes after '_' */
+	strata_args_text(&args, psprintf("m%d_", model->id));
+	strata_args_text(&args, psprintf("m%d`", model->id));
+	rows = strata_base_keeper_query("SELECT relname FROM pg_class WHERE relnamespace = $2::oid AND relkind = 'r'"
+									" AND relname >= $3::name AND relname < $4::name AND relname ~ $1 ORDER BY relname",
+									&args);
 	for (uint64 i = 0; i < rows->count; i++)
 		layers_keeper_ddl(psprintf("DROP TABLE %s", strata_base_label("strata_state", strata_rows_text(rows, i, 1))));
 	layers_incremental_unbuilt(model);

@@ -42,12 +42,13 @@ typedef struct IncrementalModel
 	List *algebras;           /* StrataAlgebra *: likewise; NULL none */
 	const LayersHooks *hooks; /* NULL: none */
 	List *tables;             /* Oid: tables beside the target, as they were found; NIL none */
-	List *lookups;            /* IncrementalLookup *: of a fact */
+	List *lookups;            /* IncrementalLookup *: of a fact, those that serve */
 	List *positions;          /* IncrementalPosition *: where a build began */
 	List *sources;            /* IncrementalSource *: those whose declared mode is another than AUTO */
 	bool insists;             /* a source is declared to be captured, and cannot be */
 	const char *refusal;      /* why it is computed in full, in words; NULL: it is incremental */
 	bool waits;               /* it would be, but for capture that is not on yet */
+	bool unmade;              /* it would be, but for hidden tables that are not there */
 	char *signature;          /* of all that the stored state rests on */
 } IncrementalModel;
 
@@ -67,7 +68,7 @@ typedef struct IncrementalPosition
 } IncrementalPosition;
 
 /*
- * A column of a fact that holds the surrogate key of a dimension, with an index: the facts that a change of the dimension concerns
+ * A column of a fact that holds the surrogate key of a dimension: the facts that a change of the dimension concerns
  * are those that point at a version changed, and those that point at none and have the key of a new one.
  */
 typedef struct IncrementalLookup
@@ -89,7 +90,7 @@ typedef enum IncrementalOpen
 {
 	INCREMENTAL_LOOK,     /* change nothing */
 	INCREMENTAL_MAKE,     /* create the hidden tables that are missing, and replace those of another shape */
-	INCREMENTAL_SUBSCRIBE /* and subscribe to the changes of what is read: locks it for a moment */
+	INCREMENTAL_SUBSCRIBE /* subscribe to the changes of what is read: locks it for a moment */
 } IncrementalOpen;
 
 /* The plan of a model whose rows are those of the query (the target's columns, in its order). As the owner. */

@@ -4,7 +4,9 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "commands/trigger.h"
 #include "layers/layers_incremental_work.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -528,6 +530,67 @@ layers_fact_explain(IncrementalModel *m, const StrataPart *part, List *changed, 
 	f->keys = strata_lookups_over(b.lookups, b.change, 0, NIL);
 	f->facts = positions == NIL ? NULL : facts_to_look_up(&b, part, positions, &names);
 	return true;
+}
+
+static bool
+has_index(const StrataModel *model, const char *column)
+{
+	StrataArgs args = {0};
+
+	strata_args_int8(&args, model->relid);
+	strata_args_int4(&args, get_attnum(model->relid, column));
+	return strata_base_keeper_query("SELECT FROM pg_index WHERE indrelid = $1::oid AND indkey[0] = $2 AND indisvalid"
+									" AND indpred IS NULL",
+									&args)
+			   ->count > 0;
+}
+
+/* Nobody waits for it, and no statement of the session is at the table. */
+static bool
+may_index(Oid relid)
+{
+	Relation rel;
+	bool may;
+
+	if (!ConditionalLockRelationOid(relid, ShareLock))
+		return false;
+	rel = table_open(relid, NoLock);
+	may = rel->rd_refcnt == 1 && !AfterTriggerPendingOnRel(relid);
+	table_close(rel, NoLock);
+	return may;
+}
+
+/*
+ * When its dimension changes for the first time, a key column is given the index by which the facts are found that this concerns: many dimensions
+ * never change, and a build has nothing to find. Where that cannot be, the whole source is read for them.
+ */
+void
+layers_work_index_lookups(Work *w)
+{
+	const StrataModel *model = w->m->model;
+	List *serve = NIL;
+	ListCell *lc;
+	ListCell *lc2;
+
+	foreach (lc, w->m->lookups)
+	{
+		IncrementalLookup *l = lfirst(lc);
+		bool concerned = false;
+
+		foreach (lc2, w->changed)
+			concerned = concerned || is_of_dimension(w, ((StrataChanged *) lfirst(lc2))->relid, l->dimension);
+		if (concerned && !has_index(model, l->column))
+		{
+			if (!may_index(model->relid))
+				continue;
+			/* of the facts of a version that ended, those after it */
+			strata_base_execute(psprintf("CREATE INDEX ON %s (%s%s%s)", model->label, quote_identifier(l->column),
+										 l->as_of ? ", " : "", l->as_of ? quote_identifier(l->as_of) : ""),
+								NULL);
+		}
+		serve = lappend(serve, l);
+	}
+	w->m->lookups = serve;
 }
 
 /* A member that a fact has kept alive is gone: which facts are left that know of it, only all of them tell. */

@@ -381,6 +381,8 @@ take_changes(Work *w)
 
 	if (lost)
 		*w->failure = psprintf("members of %s are no more", lost);
+	if (done && !lost && w->m->lookups != NIL)
+		layers_work_index_lookups(w);
 	done = done && !lost && run_parts(w, false);
 	if (done)
 		count_inputs(w);

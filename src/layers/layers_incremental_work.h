@@ -69,5 +69,7 @@ extern bool layers_work_rescan_groups(Work *w, const StrataPart *part, StrataRow
 extern bool layers_work_fact(Work *w, const StrataPart *part, bool *done);
 /* A dimension that has lost a member which the fact would have it keep: label; NULL none. */
 extern const char *layers_work_lost_members(Work *w);
+/* key columns whose dimension has changed get an index; what cannot have one leaves the model's lookups */
+extern void layers_work_index_lookups(Work *w);
 
 #endif

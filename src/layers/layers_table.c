@@ -349,6 +349,21 @@ layers_silence_references(Oid relid)
 		disable_trigger(strata_rows_int(rows, i, 1), strata_rows_text(rows, i, 2));
 }
 
+/* The same of one that was just made, between tables without partitions: a look at all of them for each would add up. */
+static void
+silence_reference(Oid relid, const char *name)
+{
+	StrataArgs args = {0};
+	StrataRows *rows;
+
+	strata_args_int8(&args, get_relation_constraint_oid(relid, name, false));
+	rows = strata_base_keeper_query("SELECT tgrelid::bigint, tgname FROM pg_trigger WHERE tgconstraint = $1::oid"
+									" AND tgisinternal AND tgenabled <> 'D' ORDER BY 1, 2",
+									&args);
+	for (uint64 i = 0; i < rows->count; i++)
+		disable_trigger(strata_rows_int(rows, i, 1), strata_rows_text(rows, i, 2));
+}
+
 bool
 layers_may_refer(const StrataModel *model, const StrataModel *target, const char *target_column)
 {
@@ -369,8 +384,10 @@ layers_add_reference(const StrataModel *model, const char *column, const StrataM
 								 strata_base_quote(name), strata_base_quote(column), target->label,
 								 strata_base_quote(target_column), partitioned ? "" : STRATA_FOREIGN_KEY_UNCHECKED),
 						NULL);
-	if (!STRATA_HAS_NOT_ENFORCED || partitioned)
+	if (partitioned || (!STRATA_HAS_NOT_ENFORCED && get_rel_relkind(target->relid) == RELKIND_PARTITIONED_TABLE))
 		layers_silence_references(model->relid);
+	else if (!STRATA_HAS_NOT_ENFORCED)
+		silence_reference(model->relid, name);
 }
 
 void

@@ -133,7 +133,8 @@ INSERT INTO src VALUES (605, 'z');
 ROLLBACK;
 INSERT INTO src VALUES (606, 'z');
 SELECT t(), t('slow');
-SELECT :classes = (SELECT count(*) FROM pg_class) AND :attributes = (SELECT count(*) FROM pg_attribute) AS "catalog as it was";
+-- the ring has come to its second and third table: each with its TOAST table
+SELECT (SELECT count(*) FROM pg_class) - :classes AS "two tables more", (SELECT count(*) FROM pg_attribute) - :attributes AS "their columns";
 
 -- one that does not come: cut off by those who do
 SET strata.capture_max_size = '1MB';
