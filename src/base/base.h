@@ -117,6 +117,7 @@ extern StrataRows *strata_table_read(const char *table, const char *const *colum
 									 const char *key_column, int64 key);
 /* false: it holds nothing that any snapshot could see */
 extern bool strata_table_has_pages(const char *table);
+extern Oid strata_table_rewritten(Oid relid, Snapshot snapshot);
 /* Columns not named are NULL, whatever their default. Types are the columns' own. */
 extern void strata_table_insert(const char *table, const char *const *columns, const StrataArgs *args);
 /* A row that this transaction has inserted: others cannot be at it. False: there is none. */

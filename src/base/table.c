@@ -14,6 +14,8 @@
 #include "base/base.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -21,6 +23,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 Oid
 strata_table_oid(const char *name)
@@ -147,6 +150,57 @@ strata_table_has_pages(const char *table)
 
 	table_close(rel, NoLock);
 	return any;
+}
+
+/* The storage of a table as the snapshot knows it; invalid: it knows no such table. */
+static Oid
+storage_then(Relation pg_class, Oid relid, Snapshot snapshot)
+{
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+	Oid storage = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_class_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(pg_class, ClassOidIndexId, true, snapshot, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		storage = ((Form_pg_class) GETSTRUCT(tuple))->relfilenode;
+	systable_endscan(scan);
+	return storage;
+}
+
+/*
+ * The table (locked), or that of its partitions or children, which another session has given new storage since the snapshot; invalid: none. What stood
+ * in it before is not to be seen any more, and what stands there now is not to be seen yet: to the snapshot it is empty.
+ */
+Oid
+strata_table_rewritten(Oid relid, Snapshot snapshot)
+{
+	Relation pg_class = table_open(RelationRelationId, AccessShareLock);
+	Oid found = InvalidOid;
+	List *tables = has_subclass(relid) ? find_all_inheritors(relid, AccessShareLock, NULL) : list_make1_oid(relid);
+	ListCell *lc;
+
+	/* with what this transaction did itself */
+	PushCopiedSnapshot(snapshot);
+	UpdateActiveSnapshotCommandId();
+	foreach (lc, tables)
+	{
+		Oid then = storage_then(pg_class, lfirst_oid(lc), GetActiveSnapshot());
+		HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(lfirst_oid(lc)));
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		if (OidIsValid(then) && then != ((Form_pg_class) GETSTRUCT(tuple))->relfilenode)
+			found = lfirst_oid(lc);
+		ReleaseSysCache(tuple);
+		if (OidIsValid(found))
+			break;
+	}
+	PopActiveSnapshot();
+	table_close(pg_class, AccessShareLock);
+	return found;
 }
 
 /* The values into an array of the table's columns. */

@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "capture/capture.h"
+#include "catalog/namespace.h"
 #include "checks/checks.h"
 #include "executor/instrument.h"
 #include "mb/pg_wchar.h"
@@ -16,7 +17,9 @@
 #include "plan/plan.h"
 #include "portability/instr_time.h"
 #include "runs/runs_internal.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/datetime.h"
@@ -88,6 +91,44 @@ check_not_overtaken(const StrataModel *model, Snapshot snapshot)
 	strata_base_keeper_run("UPDATE strata_state.model SET last_run = last_run WHERE id = $1", &args, snapshot);
 }
 
+static void
+check_storage(Oid relid, LOCKMODE mode, Snapshot snapshot)
+{
+	Oid rewritten;
+
+	if (!OidIsValid(relid))
+		return;
+	LockRelationOid(relid, mode);
+	rewritten = strata_table_rewritten(relid, snapshot);
+	if (OidIsValid(rewritten))
+		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						errmsg("%s was rewritten while this refresh had begun",
+							   strata_base_label(get_namespace_name(get_rel_namespace(rewritten)),
+												 get_rel_name(rewritten))),
+						errdetail("Another session has altered, emptied or built it anew since; its rows of then are no more to be seen."),
+						errhint("Refresh again.")));
+}
+
+/*
+ * TRUNCATE, an ALTER TABLE that rewrites, a build of another session: to a snapshot from before, the table is empty. A source would give nothing, a
+ * target would be filled twice. Locked from here on, they cannot be rewritten any more.
+ */
+static void
+check_not_rewritten(const StrataModel *model, Snapshot snapshot)
+{
+	ListCell *lc;
+
+	foreach (lc, model->dependencies)
+	{
+		StrataDependency *d = lfirst(lc);
+		Oid schema = get_namespace_oid(d->schema, true);
+
+		check_storage(OidIsValid(schema) ? get_relname_relid(d->name, schema) : InvalidOid, AccessShareLock, snapshot);
+	}
+	if (strcmp(model->kind, "view") != 0 && get_rel_name(model->relid) != NULL)
+		check_storage(model->relid, RowExclusiveLock, snapshot);
+}
+
 /* A partitioned fact makes partitions ahead of the run time: in a new month it has work even so. */
 static bool
 is_due_anyway(const Run *run, const StrataModel *model)
@@ -146,6 +187,7 @@ run_step(Run *run, RunStep *step)
 	}
 	else
 	{
+		check_not_rewritten(model, run->snapshot);
 		strata_layers_refresh(model, &refresh, &step->result);
 		strata_fence_store(model, strata_fence_take(model, run->snapshot, run->position), run->snapshot,
 						   c->inserted + c->updated + c->deleted > 0 || c->swapped || step->result.adapted);
