@@ -101,12 +101,14 @@ check_storage(Oid relid, LOCKMODE mode, Snapshot snapshot)
 	LockRelationOid(relid, mode);
 	rewritten = strata_table_rewritten(relid, snapshot);
 	if (OidIsValid(rewritten))
-		ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-						errmsg("%s was rewritten while this refresh had begun",
-							   strata_base_label(get_namespace_name(get_rel_namespace(rewritten)),
-												 get_rel_name(rewritten))),
-						errdetail("Another session has altered, emptied or built it anew since; its rows of then are no more to be seen."),
-						errhint("Refresh again.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("%s was rewritten while this refresh had begun",
+					strata_base_label(get_namespace_name(get_rel_namespace(rewritten)), get_rel_name(rewritten))),
+			 errdetail(
+				 "Another session has altered, emptied or built it anew since; its rows of then are no more to be seen."),
+			 errhint("Refresh again.")));
 }
 
 /*
