@@ -178,23 +178,27 @@ by_level(const void *a, const void *b)
 	return compare_names(x->model->schema, x->model->name, y->model->schema, y->model->name);
 }
 
-int
-strata_plan_sort(const StrataGraph *graph, const bool *chosen, int *order, int *levels)
+/* Nodes of which all that comes before is done get their level, one after another; NULL, or what the rest waits for. */
+static int *
+find_levels(const StrataGraph *graph, const bool *chosen, List *const *later, int *levels)
 {
 	int *waiting = palloc(sizeof(int) * Max(1, graph->n));
 	int *queue = palloc(sizeof(int) * Max(1, graph->n));
-	SortKey *keys = palloc(sizeof(SortKey) * Max(1, graph->n));
 	int head = 0;
 	int tail = 0;
-	int n_chosen = 0;
+	ListCell *lc;
 
 	for (int i = 0; i < graph->n; i++)
 	{
 		waiting[i] = graph->nodes[i].n_reads;
 		levels[i] = 1;
+	}
+	for (int i = 0; later && i < graph->n; i++)
+		foreach (lc, later[i])
+			waiting[lfirst_int(lc)]++;
+	for (int i = 0; i < graph->n; i++)
 		if (waiting[i] == 0)
 			queue[tail++] = i;
-	}
 	while (head < tail)
 	{
 		int i = queue[head++];
@@ -208,9 +212,23 @@ strata_plan_sort(const StrataGraph *graph, const bool *chosen, int *order, int *
 			if (--waiting[reader] == 0)
 				queue[tail++] = reader;
 		}
+		foreach (lc, later ? later[i] : NIL)
+		{
+			int follower = lfirst_int(lc);
+
+			levels[follower] = Max(levels[follower], above);
+			if (--waiting[follower] == 0)
+				queue[tail++] = follower;
+		}
 	}
-	if (tail < graph->n)
-		report_cycle(graph, waiting);
+	return tail < graph->n ? waiting : NULL;
+}
+
+static int
+sort_by_level(const StrataGraph *graph, const bool *chosen, const int *levels, int *order)
+{
+	SortKey *keys = palloc(sizeof(SortKey) * Max(1, graph->n));
+	int n_chosen = 0;
 
 	for (int i = 0; i < graph->n; i++)
 	{
@@ -224,6 +242,26 @@ strata_plan_sort(const StrataGraph *graph, const bool *chosen, int *order, int *
 	qsort(keys, n_chosen, sizeof(SortKey), by_level);
 	for (int i = 0; i < n_chosen; i++)
 		order[i] = keys[i].node;
+	return n_chosen;
+}
+
+int
+strata_plan_sort(const StrataGraph *graph, const bool *chosen, int *order, int *levels)
+{
+	int *waiting = find_levels(graph, chosen, NULL, levels);
+	int n_chosen;
+	List **later;
+
+	if (waiting)
+		report_cycle(graph, waiting);
+	n_chosen = sort_by_level(graph, chosen, levels, order);
+	later = chosen ? strata_plan_after_inferring(graph, chosen, order, n_chosen) : NULL;
+	if (later)
+	{
+		if (find_levels(graph, chosen, later, levels))
+			elog(ERROR, "what comes after facts closes a circle");
+		sort_by_level(graph, chosen, levels, order);
+	}
 	return n_chosen;
 }
 

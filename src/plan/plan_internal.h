@@ -32,9 +32,12 @@ extern StrataGraph *strata_plan_load_graph(void);
 extern int strata_plan_node(const StrataGraph *graph, const char *schema, const char *name); /* -1 when absent */
 /*
  * Nodes in topological order; the number chosen (all of them with chosen NULL). levels, by node, counts chosen nodes only:
- * reading a chosen node, even through others, puts a node above it. Both arrays hold graph->n.
+ * reading a chosen node, even through others, puts a node above it. With chosen, what is chosen is meant to be refreshed, and
+ * readers of a dimension are above the facts that add members to it, where that can be. Both arrays hold graph->n.
  */
 extern int strata_plan_sort(const StrataGraph *graph, const bool *chosen, int *order, int *levels);
+/* By node, the nodes (int) to be refreshed after it because it adds members to what they read; NULL: there are none. */
+extern List **strata_plan_after_inferring(const StrataGraph *graph, const bool *chosen, const int *order, int n);
 extern void strata_plan_mark_stale(StrataGraph *graph);
 
 extern bool strata_plan_is_view(const StrataModel *model);

@@ -512,7 +512,7 @@ strata_registry_set_dependencies(int model_id, const List *dependencies)
 	strata_args_texts(&args, vias);
 	strata_base_keeper_execute(
 		"INSERT INTO strata_state.dependency (model_id, schema_name, relation_name, via)"
-		" SELECT $1, s, n, min(v) FROM unnest($2::name[], $3::name[], $4) AS u(s, n, v) GROUP BY s, n",
+		" SELECT $1, s, n, max(v) FROM unnest($2::name[], $3::name[], $4) AS u(s, n, v) GROUP BY s, n",
 		&args);
 }
 

@@ -25,7 +25,7 @@ typedef struct StrataDependency
 {
 	char *schema;
 	char *name;
-	char *via;    /* query | dimension */
+	char *via;    /* dimension: as one of a fact alone; query */
 	int model_id; /* 0: not a model */
 } StrataDependency;
 

@@ -61,12 +61,16 @@ sub make_case
 	my @names = map { $_->{name} } @models;
 	my @twins = chance($weights->{dimensions}) ? make_twins([ @bases, grep { !$_->{view} } @models ]) : ();
 	push @steps, @twins;
-	if (@twins && chance(70))
+	# over them, and over that: their names stand before the facts' or after
+	my @over = map { { name => $_->{name}, cols => $_->{cols}, est => 60 } } grep { $_->{name} && !$_->{full} } @twins;
+	my $letter = pick('a', 'm');
+	for my $n (8, 9)
 	{
-		my @over = map { { name => $_->{name}, cols => $_->{cols}, est => 60 } } grep { $_->{name} && !$_->{full} } @twins;
+		last unless @over && chance(70);
 		my $q = query([ (@over) x 3, @bases ], 1);
-		push @steps, { t => 'model', name => 'fz.m9', sql => "SELECT strata.define_mart('fz.m9', \$q\$$q->{sql}\$q\$" . ($q->{key} ? ", key => '{" . join(',', @{ $q->{key} }) . "}'" : '') . ')' };
-		push @names, 'fz.m9';
+		push @steps, { t => 'model', name => "fz.$letter$n", sql => "SELECT strata.define_mart('fz.$letter$n', \$q\$$q->{sql}\$q\$" . ($q->{key} ? ", key => '{" . join(',', @{ $q->{key} }) . "}'" : '') . ')' };
+		push @names, "fz.$letter$n";
+		push @over, ({ name => "fz.$letter$n", cols => $q->{cols}, est => $q->{est} }) x 2 if $q->{est} < 200;
 	}
 	push @steps, { t => 'refresh', of => '*' };
 	push @steps, { t => 'set', sql => "CREATE INDEX ON $_ (c1)" } for grep { chance(8) } @names;
@@ -137,6 +141,13 @@ sub make_twins
 	}
 	push @steps, make_staging($rels) if chance(50);
 	return @steps unless @dimensions && chance(75);
+	push @steps, make_fact($_, $rels, @dimensions) for 1 .. (chance(40) ? 2 : 1);
+	return @steps;
+}
+
+sub make_fact
+{
+	my ($number, $rels, @dimensions) = @_;
 	my ($q, @on);
 	for (1 .. 30)
 	{
@@ -154,21 +165,21 @@ sub make_twins
 		}
 		last if @on;
 	}
-	return @steps unless $q->{key} && @on;
+	return unless $q->{key} && @on;
 	my ($date) = grep { $_->[1] =~ /^(date|ts|tz)$/ } @{ $q->{cols} };
-	my @more = map { (chance(50) && $date ? ", \"as_of\": \"$date->[0]\"" : '') . (chance(30) ? ', "missing": "infer"' : '') . (chance(25) ? ', "early": "' . pick('first', 'unknown') . '"' : '') } @on;
+	my @more = map { (chance(50) && $date ? ", \"as_of\": \"$date->[0]\"" : '') . (chance(50) ? ', "missing": "infer"' : '') . (chance(25) ? ', "early": "' . pick('first', 'unknown') . '"' : '') } @on;
 	my $partition = $date && chance(30) ? ", partition_by => '$date->[0]', partition_unit => 'year', partitions_ahead => 1" : '';
 	my ($day) = grep { $_->[1] eq 'date' } @{ $q->{cols} };
 	my $days = $day && chance(50) ? ", \"dk\": {\"dimension\": \"fz.dd\", \"on\": {\"$day->[0]\": \"date\"}}" : '';
-	push @steps, { t => 'set', sql => "SELECT strata.define_date_dimension('fz.dd', '2023-12-01', '2024-03-01')" } if $days;
+	my @steps = $days ? { t => 'set', sql => "SELECT strata.define_date_dimension('fz.dd', '2023-12-01', '2024-03-01')" } : ();
 	for my $full ('', 'f')
 	{
 		my $n = 0;
 		my $dimensions = join ', ', map { "\"$_->[2]\": {\"dimension\": \"$_->[0]{name}$full\", \"on\": {\"$_->[1]\": \"$_->[0]{key}\"}" . $more[ $n++ ] . '}' } @on;
 		my $show = 'SELECT ROW(' . join(', ', (map { "t.$_->[0]" } @{ $q->{cols} }),
 			map { "(SELECT ROW(d.$_->[0]{key}, d.valid_from) FROM $_->[0]{name}$full AS d WHERE d.d$_->[0]{number}${full}_key = t.$_->[2])" } @on) . ($days ? ', t.dk' : '') . ')::text';
-		push @steps, { t => 'model', name => "fz.f1$full", full => $full, twin => $full ? undef : 'fz.f1f', cols => [ @{ $q->{cols} }, map { [ $_->[2], 'big' ] } @on ], show => "$show FROM fz.f1$full AS t",
-			sql => "SELECT strata.define_fact('fz.f1$full', \$q\$$q->{sql}\$q\$, grain => '{" . join(',', @{ $q->{key} }) . "}', dimensions => '{$dimensions$days}'$partition" . ($full ? ", refresh => 'full'" : '') . ')' };
+		push @steps, { t => 'model', name => "fz.f$number$full", full => $full, twin => $full ? undef : "fz.f${number}f", cols => [ @{ $q->{cols} }, map { [ $_->[2], 'big' ] } @on ], show => "$show FROM fz.f$number$full AS t",
+			sql => "SELECT strata.define_fact('fz.f$number$full', \$q\$$q->{sql}\$q\$, grain => '{" . join(',', @{ $q->{key} }) . "}', dimensions => '{$dimensions$days}'$partition" . ($full ? ", refresh => 'full'" : '') . ')' };
 	}
 	return @steps;
 }
