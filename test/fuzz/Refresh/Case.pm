@@ -72,6 +72,15 @@ sub make_case
 		push @names, "fz.$letter$n";
 		push @over, ({ name => "fz.$letter$n", cols => $q->{cols}, est => $q->{est} }) x 2 if $q->{est} < 200;
 	}
+	# every row of a dimension counts here, the members that a fact infers too
+	for my $d (grep { $_->{name} =~ /^fz\.d/ } @over)
+	{
+		next unless chance(50);
+		my ($key) = map { $_->[0] } @{ $d->{cols} };
+		my $name = $d->{name} =~ s/d(\d)$/${letter}d$1/r;
+		push @steps, { t => 'model', name => $name, sql => "SELECT strata.define_mart('$name', \$q\$SELECT a1.is_current AS c1, count(*) AS c2, max(a1.$key) AS c3 FROM $d->{name} AS a1 GROUP BY a1.is_current\$q\$)" };
+		push @names, $name;
+	}
 	push @steps, { t => 'refresh', of => '*' };
 	push @steps, { t => 'set', sql => "CREATE INDEX ON $_ (c1)" } for grep { chance(8) } @names;
 	my $refresh = sub {
