@@ -428,26 +428,20 @@ is_small(List *rowsets)
 	return rows <= MOST_ROWS;
 }
 
-StrataKept *
-strata_kept_take(const char *sql, const StrataArgs *args, List *rowsets, StrataPlanning how, int cursor_options,
-				 SPIPlanPtr *plan)
+/* The entry has its plan, and is in use: what planning runs may come back here, and must not make room by it. */
+static void
+have_plan(StrataKept *k, const char *sql, const StrataArgs *args, StrataPlanning how, int cursor_options)
 {
-	StrataKept *k;
-	CachedPlan *cached;
-
-	if (how == STRATA_PLAN_REGISTRY || how == STRATA_PLAN_ESTIMATE ? rowsets != NIL
-																   : rowsets == NIL || !is_small(rowsets))
-		return NULL;
-	k = find_entry(make_key(sql, args, rowsets, how, cursor_options));
 	PushActiveSnapshot(GetTransactionSnapshot());
 	for (;;)
 	{
+		CachedPlan *cached;
 		bool outgrown;
 
 		if (k->plan == NULL)
 			make_plan(k, sql, args, cursor_options);
 		cached = get_plan(k->plan, how);
-		outgrown = k->generation == cached->generation && k->users == 0 && is_outgrown(k, how);
+		outgrown = k->generation == cached->generation && k->users == 1 && is_outgrown(k, how);
 		if (k->generation != cached->generation)
 			note_plan(k, cached);
 		ReleaseCachedPlan(cached, CurrentResourceOwner);
@@ -456,7 +450,29 @@ strata_kept_take(const char *sql, const StrataArgs *args, List *rowsets, StrataP
 		forget_plan(k);
 	}
 	PopActiveSnapshot();
+}
+
+StrataKept *
+strata_kept_take(const char *sql, const StrataArgs *args, List *rowsets, StrataPlanning how, int cursor_options,
+				 SPIPlanPtr *plan)
+{
+	StrataKept *volatile k;
+
+	if (how == STRATA_PLAN_REGISTRY || how == STRATA_PLAN_ESTIMATE ? rowsets != NIL
+																   : rowsets == NIL || !is_small(rowsets))
+		return NULL;
+	k = find_entry(make_key(sql, args, rowsets, how, cursor_options));
 	k->users++;
+	PG_TRY();
+	{
+		have_plan(k, sql, args, how, cursor_options);
+	}
+	PG_CATCH();
+	{
+		k->users--;
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	*plan = k->plan;
 	return k;
 }
