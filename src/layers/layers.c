@@ -65,6 +65,9 @@ strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRe
 	memset(result, 0, sizeof(*result));
 	result->row_count = -1;
 	strata_registry_require_target(model);
+	/* a view is made anew when what it reads is adapted, as it may have been earlier in this run */
+	if (strcmp(model->kind, "view") == 0 && get_rel_name(model->relid) == NULL)
+		model->relid = get_relname_relid(model->name, get_namespace_oid(model->schema, false));
 	LockRelationOid(model->relid, RowExclusiveLock);
 	/* to run it again would not help */
 	if (get_rel_name(model->relid) != NULL &&

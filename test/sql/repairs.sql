@@ -198,3 +198,16 @@ TABLE rp.m;
 SELECT status FROM strata.verify('rp.m');
 SELECT strata.drop_model('rp.m');
 DROP SCHEMA rp CASCADE;
+-- ---- a view over a mart is made anew when the mart is adapted in the same run ----
+CREATE SCHEMA rp;
+CREATE TABLE rp.t (k integer, a integer); INSERT INTO rp.t VALUES (1, 1), (2, 2);
+SELECT strata.define_mart('rp.m', 'SELECT k, sum(a) AS s FROM rp.t GROUP BY k');
+SELECT strata.define_staging('rp.v', 'SELECT k, s FROM rp.m WHERE k > 1');
+ALTER TABLE rp.t ALTER k TYPE bigint;
+SELECT model, status FROM strata.refresh('schema:rp');
+ALTER TABLE rp.t ALTER k TYPE numeric;
+SELECT model, status FROM strata.refresh('schema:rp');
+TABLE rp.v;
+SELECT model, status FROM strata.verify('schema:rp');
+SELECT strata.drop_model('rp.m', true);
+DROP SCHEMA rp CASCADE;
