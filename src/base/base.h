@@ -239,6 +239,8 @@ extern uint64 strata_base_image_hash(const StrataImageColumn *columns, int n, co
  * point anywhere for the time of the call. The row set lives where start was called; finish frees the rest.
  */
 typedef struct StrataSigned StrataSigned;
+/* A relation's columns as those of such rows, dropped ones in their places; sign: and strata_sign. */
+extern TupleDesc strata_signed_columns(TupleDesc relation, bool sign);
 extern StrataSigned *strata_signed_start(const char *name, TupleDesc desc);
 extern void strata_signed_put(StrataSigned *rows, const Datum *values, const bool *nulls, int32 sign);
 extern StrataRowSet *strata_signed_finish(StrataSigned *rows);

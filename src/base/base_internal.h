@@ -28,8 +28,8 @@ extern StrataKept *strata_kept_take(const char *sql, const StrataArgs *args, Lis
 									int cursor_options, SPIPlanPtr *plan);
 extern void strata_kept_leave(StrataKept *kept);
 extern StrataEstimate strata_kept_estimate(const StrataKept *kept);
-/* Makes the plan of a statement without parameters that is run once. */
-extern void strata_kept_plan(SPIPlanPtr plan, StrataPlanning how);
+/* Makes the plan of a statement without parameters that is run once, or not at all. */
+extern StrataEstimate strata_kept_plan(SPIPlanPtr plan, StrataPlanning how);
 /* The one of that name among them, or NULL. */
 extern StrataRowSet *strata_rowset_shown(const char *name);
 /* Some rows of one with a source, until the callback returns false. */

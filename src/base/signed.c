@@ -352,6 +352,28 @@ take_values(StrataSigned *s, const Datum *values, const bool *nulls, Spilled *ro
 
 /* ---- the face ---- */
 
+TupleDesc
+strata_signed_columns(TupleDesc relation, bool sign)
+{
+	TupleDesc desc = CreateTemplateTupleDesc(relation->natts + (sign ? 1 : 0));
+
+	for (int i = 0; i < relation->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(relation, i);
+
+		if (att->attisdropped)
+		{
+			TupleDescInitEntry(desc, i + 1, NameStr(att->attname), INT4OID, -1, 0);
+			continue;
+		}
+		TupleDescInitEntry(desc, i + 1, NameStr(att->attname), att->atttypid, att->atttypmod, 0);
+		TupleDescInitEntryCollation(desc, i + 1, att->attcollation);
+	}
+	if (sign)
+		TupleDescInitEntry(desc, relation->natts + 1, "strata_sign", INT4OID, -1, 0);
+	return desc;
+}
+
 StrataSigned *
 strata_signed_start(const char *name, TupleDesc desc)
 {

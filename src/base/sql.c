@@ -589,31 +589,12 @@ strata_base_describe(const char *sql, List *rowsets)
 	return desc;
 }
 
-static StrataEstimate
-estimate(const char *sql)
-{
-	StrataEstimate estimate = {0};
-	CachedPlan *cached;
-	PlannedStmt *stmt;
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	cached = SPI_plan_get_cached_plan(prepare(sql, NULL));
-	stmt = linitial_node(PlannedStmt, cached->stmt_list);
-	estimate.cost = stmt->planTree->total_cost;
-	estimate.rows = stmt->planTree->plan_rows;
-	ReleaseCachedPlan(cached, NULL); /* of a plan not kept: no resource owner holds it */
-	PopActiveSnapshot();
-	return estimate;
-}
-
 StrataEstimate
 strata_base_estimate(const char *sql, List *rowsets)
 {
 	volatile StrataEstimate result = {0};
 	StrataKept *volatile kept = NULL;
 	List *before;
-	double seq = seq_page_cost;
-	double random = random_page_cost;
 
 	connect();
 	register_rowsets(rowsets);
@@ -623,18 +604,14 @@ strata_base_estimate(const char *sql, List *rowsets)
 		SPIPlanPtr plan;
 		StrataEstimate e;
 
-		seq_page_cost = Min(seq, STRATA_NEAR_PAGE_COST);
-		random_page_cost = Min(random, STRATA_NEAR_PAGE_COST);
 		kept = strata_kept_take(sql, NULL, rowsets, STRATA_PLAN_ESTIMATE, 0, &plan);
-		e = kept ? strata_kept_estimate(kept) : estimate(sql);
+		e = kept ? strata_kept_estimate(kept) : strata_kept_plan(prepare(sql, NULL), STRATA_PLAN_ESTIMATE);
 		result.cost = e.cost;
 		result.rows = e.rows;
 	}
 	PG_FINALLY();
 	{
 		strata_kept_leave(kept);
-		seq_page_cost = seq;
-		random_page_cost = random;
 		strata_rowset_show(before);
 	}
 	PG_END_TRY();

@@ -37,8 +37,6 @@
 #define MOST_ROWS 10000               /* of all row sets of the statement */
 #define MOST_KEPT 1000                /* statements */
 #define MOST_BYTES (32 * 1024 * 1024) /* of plans; about 30 kB each */
-/* A page that was read by the last refresh, and of a table in which few rows are looked up: it is in memory. */
-#define NEAR_PAGE_COST 0.1
 
 typedef struct KeptKey
 {
@@ -224,10 +222,10 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 		}
 		if (how == STRATA_PLAN_REGISTRY)
 			enable_seqscan = false;
-		if (how == STRATA_PLAN_ROWSETS)
+		if (how == STRATA_PLAN_ROWSETS || how == STRATA_PLAN_ESTIMATE)
 		{
-			seq_page_cost = Min(seq, NEAR_PAGE_COST);
-			random_page_cost = Min(random, NEAR_PAGE_COST);
+			seq_page_cost = Min(seq, STRATA_NEAR_PAGE_COST);
+			random_page_cost = Min(random, STRATA_NEAR_PAGE_COST);
 		}
 		jit_enabled = false;
 		cached = SPI_plan_get_cached_plan(plan);
@@ -248,13 +246,27 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 	return cached;
 }
 
-void
+static StrataEstimate
+estimate_of(const CachedPlan *cached)
+{
+	PlannedStmt *stmt = linitial_node(PlannedStmt, cached->stmt_list);
+
+	return (StrataEstimate){stmt->planTree ? stmt->planTree->total_cost : 0,
+							stmt->planTree ? stmt->planTree->plan_rows : 0};
+}
+
+StrataEstimate
 strata_kept_plan(SPIPlanPtr plan, StrataPlanning how)
 {
-	/* of a plan not kept: no resource owner holds it */
+	CachedPlan *cached;
+	StrataEstimate estimate;
+
 	PushActiveSnapshot(GetTransactionSnapshot());
-	ReleaseCachedPlan(get_plan(plan, how), NULL);
+	cached = get_plan(plan, how);
+	estimate = estimate_of(cached);
+	ReleaseCachedPlan(cached, NULL); /* of a plan not kept: no resource owner holds it */
 	PopActiveSnapshot();
+	return estimate;
 }
 
 /* ---- entries ---- */
@@ -395,8 +407,7 @@ note_plan(StrataKept *k, const CachedPlan *cached)
 	total -= k->size;
 	k->size = MemoryContextMemAllocated(source->context, true) + MemoryContextMemAllocated(cached->context, true);
 	total += k->size;
-	k->estimate = (StrataEstimate){stmt->planTree ? stmt->planTree->total_cost : 0,
-								   stmt->planTree ? stmt->planTree->plan_rows : 0};
+	k->estimate = estimate_of(cached);
 	k->generation = cached->generation;
 }
 

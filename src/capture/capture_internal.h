@@ -162,7 +162,6 @@ extern int64 capture_scan(const StrataCaptureState *state, Snapshot snapshot, in
 						  void *arg);
 
 /* The relation's columns by attribute number, and strata_sign. */
-extern TupleDesc capture_describe(Relation rel, bool sign);
 /* Which column of the change tables holds which of the relation's so many; 0: none. */
 extern AttrNumber *capture_map_columns(int natts, Oid relid, const StrataCaptureState *state);
 extern bool capture_is_used(const Bitmapset *used, AttrNumber attnum);

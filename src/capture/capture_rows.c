@@ -30,29 +30,6 @@ typedef struct Reading
 	TupleTableSlot *slot;
 } Reading;
 
-TupleDesc
-capture_describe(Relation rel, bool sign)
-{
-	TupleDesc from = RelationGetDescr(rel);
-	TupleDesc desc = CreateTemplateTupleDesc(from->natts + (sign ? 1 : 0));
-
-	for (int i = 0; i < from->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(from, i);
-
-		if (att->attisdropped)
-		{
-			TupleDescInitEntry(desc, i + 1, NameStr(att->attname), INT4OID, -1, 0);
-			continue;
-		}
-		TupleDescInitEntry(desc, i + 1, NameStr(att->attname), att->atttypid, att->atttypmod, 0);
-		TupleDescInitEntryCollation(desc, i + 1, att->attcollation);
-	}
-	if (sign)
-		TupleDescInitEntry(desc, from->natts + 1, "strata_sign", INT4OID, -1, 0);
-	return desc;
-}
-
 /* Which column of the change tables holds which of the relation's so many; 0: none. */
 AttrNumber *
 capture_map_columns(int natts, Oid relid, const StrataCaptureState *state)
@@ -147,9 +124,9 @@ read_rows(const StrataCaptureChanges *changes, const char *name, const Bitmapset
 	for (int i = 0; i < r.natts; i++)
 		r.used[i] = r.from[i] != 0 && capture_is_used(used, i + 1);
 	if (raw)
-		r.raw = strata_rowset_create(name, capture_describe(rel, true));
+		r.raw = strata_rowset_create(name, strata_signed_columns(RelationGetDescr(rel), true));
 	else
-		r.rows = strata_signed_start(name, capture_describe(rel, false));
+		r.rows = strata_signed_start(name, strata_signed_columns(RelationGetDescr(rel), false));
 	/* the key of its table may call functions */
 	strata_base_enter_owner(rel->rd_rel->relowner, NULL, &saved);
 	if (changes->relid != state->root)

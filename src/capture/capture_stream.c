@@ -367,8 +367,8 @@ strata_capture_stream(const StrataCaptureChanges *changes, const char *name, con
 	for (int i = 0; i < source->natts; i++)
 		if (!capture_is_used(used, i + 1))
 			source->from[i] = 0;
-	set = strata_rowset_stream(name, capture_describe(rel, true), &stream_source, source, snapshot,
-							   estimate(state, snapshot));
+	set = strata_rowset_stream(name, strata_signed_columns(RelationGetDescr(rel), true), &stream_source, source,
+							   snapshot, estimate(state, snapshot));
 	table_close(rel, NoLock);
 	return set;
 }

@@ -279,26 +279,6 @@ layers_watermark_words(const IncrementalPosition *p)
 
 /* ---- rows ---- */
 
-static TupleDesc
-describe(TupleDesc from)
-{
-	TupleDesc desc = CreateTemplateTupleDesc(from->natts);
-
-	for (int i = 0; i < from->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(from, i);
-
-		if (att->attisdropped)
-		{
-			TupleDescInitEntry(desc, i + 1, NameStr(att->attname), INT4OID, -1, 0);
-			continue;
-		}
-		TupleDescInitEntry(desc, i + 1, NameStr(att->attname), att->atttypid, att->atttypmod, 0);
-		TupleDescInitEntryCollation(desc, i + 1, att->attcollation);
-	}
-	return desc;
-}
-
 /* SELECT of the columns (attribute numbers) and loaded_at of the rows that are new, once: a source need not stand still. */
 static StrataRowSet *
 read_new(const IncrementalPosition *p, const List *columns, const StrataRefresh *refresh)
@@ -330,7 +310,7 @@ StrataRowSet *
 layers_watermark_rowset(IncrementalPosition *p, const char *name, const Bitmapset *used, const StrataRefresh *refresh)
 {
 	Relation rel = relation_open(p->source->relid, AccessShareLock);
-	TupleDesc desc = describe(RelationGetDescr(rel));
+	TupleDesc desc = strata_signed_columns(RelationGetDescr(rel), false);
 	bool all = bms_is_member(0 - FirstLowInvalidHeapAttributeNumber, used);
 	Oid type = p->source->type;
 	int64 cap = to_instant(type, run_time(type, refresh->as_of));
