@@ -627,7 +627,7 @@ analyse_limit(Cut *cut, Query *query)
 					  query->limitCount == NULL
 						  ? pstrdup("rows after OFFSET")
 						  : psprintf("first %s rows", incremental_describe(query, query->limitCount)),
-					  "LIMIT is computed in full from what it reads");
+					  "LIMIT depends on all rows that it reads");
 }
 
 static Level *

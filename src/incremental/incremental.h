@@ -36,6 +36,13 @@ typedef struct StrataPart
 	List *partial;    /* Oid: relations it reads of whose change only a part is known; the rule is then KEYS or WHOLE */
 } StrataPart;
 
+typedef struct StrataTreeLine
+{
+	int depth;
+	char *what;
+	StrataPart *part; /* whose rule keeps these rows; NULL: they are not kept by themselves */
+} StrataTreeLine;
+
 /* A relation the query reads, and which of its columns. */
 typedef struct StrataInput
 {
@@ -49,10 +56,12 @@ typedef struct StrataIncremental
 	List *inputs; /* StrataInput * */
 	List *
 		functions; /* Oid: immutable functions of users that it calls: with another body the plan means something else */
-	List *tree;    /* char *: the query as a tree, a line each, with rule and reason */
+	List *tree;    /* StrataTreeLine *: the query, for people */
 	bool names;    /* of columns of its inputs are values of the result */
 	bool whole;    /* the last part reads relations and is computed in full: nothing is gained */
 	char *why_whole; /* then, in words */
+	StrataPart *
+		reads_all; /* the first part that is computed in full from relations, the last or another; NULL: there is none */
 } StrataIncremental;
 
 /*

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -56,6 +57,18 @@ oids(Datum array)
 	return list;
 }
 
+/* The rule on the right. */
+static char *
+text_of(const StrataTreeLine *line)
+{
+	char *left = psprintf("%*s%s", 2 * line->depth, "", line->what);
+
+	if (line->part == NULL)
+		return left;
+	return psprintf("%s%*s%s: %s", left, Max(2, 56 - pg_mbstrlen(left)), "", incremental_rule_name(line->part->rule),
+					line->part->reason);
+}
+
 Datum
 strata_incremental_tree(PG_FUNCTION_ARGS)
 {
@@ -66,7 +79,7 @@ strata_incremental_tree(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	foreach (lc, plan->tree)
 	{
-		Datum values[1] = {CStringGetTextDatum(lfirst(lc))};
+		Datum values[1] = {CStringGetTextDatum(text_of(lfirst(lc)))};
 		bool nulls[1] = {false};
 
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);

@@ -137,6 +137,34 @@ collect_inputs(StrataIncremental *plan)
 /* ---- the plan ---- */
 
 static bool
+reads_relations(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+		return ((RangeTblEntry *) node)->rtekind == RTE_RELATION;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_relations, context,
+								 QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_JOINALIASES);
+	return expression_tree_walker(node, reads_relations, context);
+}
+
+static StrataPart *
+reads_all(const StrataIncremental *plan)
+{
+	ListCell *lc;
+
+	foreach (lc, plan->parts)
+	{
+		StrataPart *part = lfirst(lc);
+
+		if (part->rule == STRATA_RULE_WHOLE && reads_relations((Node *) part->query, NULL))
+			return part;
+	}
+	return NULL;
+}
+
+static bool
 has_joins(Node *node, void *context)
 {
 	if (node == NULL)
@@ -172,6 +200,7 @@ in_full(Query *query, char *reason)
 	}
 	plan->whole = true;
 	plan->why_whole = reason;
+	plan->reads_all = linitial(plan->parts);
 	plan->tree = incremental_tree(plan);
 	return plan;
 }
@@ -199,6 +228,7 @@ strata_incremental_plan(Query *query, List *opaque)
 		plan->whole = true;
 		plan->why_whole = last->reason;
 	}
+	plan->reads_all = reads_all(plan);
 	plan->tree = incremental_tree(plan);
 	return plan;
 }

@@ -15,7 +15,6 @@
 
 #include "incremental/incremental_internal.h"
 
-#define WIDTH 56
 #define MAX_WORDS 160
 
 const char *
@@ -161,6 +160,26 @@ say_operator(StringInfo out, Query *query, Oid operator, List * args)
 }
 
 static void
+say_conditions(StringInfo out, Query *query, BoolExpr *conditions)
+{
+	ListCell *lc;
+
+	foreach (lc, conditions->args)
+	{
+		Node *node = lfirst(lc);
+		bool inside = IsA(node, BoolExpr) && ((BoolExpr *) node)->boolop != NOT_EXPR;
+
+		if (foreach_current_index(lc) > 0)
+			appendStringInfoString(out, conditions->boolop == OR_EXPR ? " or " : " and ");
+		if (inside)
+			appendStringInfoChar(out, '(');
+		say(out, query, node);
+		if (inside)
+			appendStringInfoChar(out, ')');
+	}
+}
+
+static void
 say(StringInfo out, Query *query, Node *node)
 {
 	check_stack_depth();
@@ -196,7 +215,7 @@ say(StringInfo out, Query *query, Node *node)
 		case T_BoolExpr:
 			if (((BoolExpr *) node)->boolop == NOT_EXPR)
 				appendStringInfoString(out, "not ");
-			say_list(out, query, ((BoolExpr *) node)->args, ((BoolExpr *) node)->boolop == OR_EXPR ? " or " : " and ");
+			say_conditions(out, query, (BoolExpr *) node);
 			break;
 		case T_NullTest:
 			say(out, query, (Node *) ((NullTest *) node)->arg);
@@ -324,12 +343,26 @@ describe_from(From *from, Node *node)
 	}
 }
 
+/* What only hands on the rows of a subquery is told by that. */
+static Query *
+passed_on(Query *query)
+{
+	RangeTblEntry *rte;
+
+	while (query->setOperations == NULL && query->jointree->quals == NULL && !query->hasSubLinks &&
+		   (rte = incremental_only_subquery(query)) != NULL && !incremental_groups(rte->subquery) &&
+		   rte->subquery->distinctClause == NIL && rte->subquery->limitCount == NULL)
+		query = rte->subquery;
+	return query;
+}
+
 char *
 incremental_describe_from(Query *query)
 {
-	From from = {query, NIL, NIL, false};
+	From from = {NULL, NIL, NIL, false};
 	char *verb, *conditions;
 
+	from.query = query = passed_on(query);
 	if (query->setOperations != NULL)
 		return psprintf("union all of %d queries", list_length(query->rtable));
 	describe_from(&from, (Node *) query->jointree);
@@ -351,21 +384,14 @@ typedef struct Tree
 } Tree;
 
 static void
-add_line(Tree *tree, int depth, const char *what, const char *why)
+add_line(Tree *tree, int depth, char *what, StrataPart *part)
 {
-	StringInfoData line;
-	int length;
+	StrataTreeLine *line = palloc(sizeof(StrataTreeLine));
 
-	initStringInfo(&line);
-	appendStringInfoSpaces(&line, depth * 2);
-	appendStringInfoString(&line, what);
-	length = pg_mbstrlen(line.data);
-	if (why != NULL)
-	{
-		appendStringInfoSpaces(&line, Max(2, WIDTH - length));
-		appendStringInfoString(&line, why);
-	}
-	tree->lines = lappend(tree->lines, line.data);
+	line->depth = depth;
+	line->what = what;
+	line->part = part;
+	tree->lines = lappend(tree->lines, line);
 }
 
 static void show_part(Tree *tree, int number, int depth);
@@ -406,6 +432,18 @@ show_from(Tree *tree, Query *query, int depth)
 	query_tree_walker(query, show_sublink, tree, QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_JOINALIASES);
 }
 
+static bool
+reads_rows(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+		return ((RangeTblEntry *) node)->rtekind == RTE_RELATION || incremental_part_of((RangeTblEntry *) node) > 0;
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, reads_rows, context, QTW_EXAMINE_RTES_BEFORE | QTW_IGNORE_JOINALIASES);
+	return expression_tree_walker(node, reads_rows, context);
+}
+
 /* The rows a level is over. One that only passes on what it reads is not worth a line. */
 static void
 show_rows(Tree *tree, Query *query, int depth)
@@ -421,7 +459,9 @@ show_rows(Tree *tree, Query *query, int depth)
 			return;
 		}
 	}
-	add_line(tree, depth, incremental_describe_from(query), NULL);
+	/* values are named where they are joined */
+	if (reads_rows((Node *) query, NULL))
+		add_line(tree, depth, incremental_describe_from(query), NULL);
 	show_from(tree, query, depth + 1);
 }
 
@@ -438,13 +478,12 @@ show_part(Tree *tree, int number, int depth)
 		return;
 	}
 	tree->shown = bms_add_member(tree->shown, number);
-	add_line(tree, depth, psprintf("%s%s", name, part->what),
-			 psprintf("%s: %s", incremental_rule_name(part->rule), part->reason));
+	add_line(tree, depth, psprintf("%s%s", name, part->what), part);
 	if (tree->plan->whole)
 		return;
 	/* a linear part has said what it reads; levels fused into one part are told by its line */
 	if (part->rule == STRATA_RULE_SIGNED)
-		show_from(tree, level, depth + 1);
+		show_from(tree, passed_on(level), depth + 1);
 	else
 	{
 		if (part->keys != NIL)

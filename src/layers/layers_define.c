@@ -338,6 +338,7 @@ layers_prepare_incremental(StrataModel *m)
 	const char *key_word = NULL;
 	char *query;
 	const char *refusal = "its layer is kept by rules of its own";
+	const char *advice;
 
 	strata_base_enter_owner(m->owner, &m->settings, &saved);
 	query = layers_routine(m)->query ? layers_routine(m)->query(m, &key, &key_word) : NULL;
@@ -345,17 +346,21 @@ layers_prepare_incremental(StrataModel *m)
 	{
 		incremental = layers_incremental_open(m, query, key, key_word, INCREMENTAL_SUBSCRIBE);
 		refusal = incremental->refusal;
+		if (strcmp(m->refresh, "incremental") == 0)
+			refusal = layers_incremental_shortfall(incremental);
 	}
 	if (incremental && incremental->insists)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("model %s cannot follow what it reads", m->label),
 				 errdetail("%s, and that source is declared with changes => 'capture'.", layers_capitalized(refusal)),
 				 errhint("Make that possible, or declare the source with changes => 'auto'.")));
+	advice = refusal ? layers_advice(refusal) : NULL;
 	if (refusal && strcmp(m->refresh, "incremental") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("model %s cannot be refreshed incrementally", m->label),
 				 errdetail("%s", layers_sentence(refusal)),
-				 errhint("Say refresh => 'auto' to have it computed in full where it must be.")));
+				 errhint("%srefresh => 'auto' to have it computed in full where it must be.",
+						 advice ? psprintf("%s Or say ", layers_sentence(advice)) : "Say ")));
 	if (refusal)
 		layers_incremental_forget(m);
 	strata_base_leave(&saved);

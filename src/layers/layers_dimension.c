@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "guard/guard.h"
+#include "layers/layers_explain.h"
 #include "layers/layers_incremental.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -552,7 +553,7 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	changed = refresh_by_changes(&e);
 	if (changed)
 	{
-		result->method = psprintf("incremental: %llu changed rows", (unsigned long long) e.n_changed);
+		result->method = psprintf("incremental: %s", layers_count_of(e.n_changed, "changed row"));
 		if (result->counts.inserted + result->counts.updated + result->counts.deleted == 0)
 		{
 			result->row_count = model->row_count;

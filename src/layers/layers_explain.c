@@ -6,13 +6,18 @@
 #include "access/xact.h"
 #include "base/version.h"
 #include "funcapi.h"
+#include "layers/layers_explain.h"
 #include "layers/layers_incremental.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 PG_FUNCTION_INFO_V1(strata_explain_refresh);
+
+#define WIDTH 120
+#define RULES 48 /* the column where a part's rule begins */
 
 typedef struct Explain
 {
@@ -24,6 +29,7 @@ typedef struct Explain
 	List *left_out;         /* StrataChanged *: of everything, what is not shown */
 	StrataPart *keyed_last; /* of a dimension: the last part, as it is asked for the keys touched; else NULL */
 	bool fact;              /* the last part is kept row by row */
+	List *named;            /* char *: names of row sets that are taken */
 } Explain;
 
 static void
@@ -45,13 +51,34 @@ put(Explain *e, const char *text)
 	}
 }
 
+/* prefix begins its first line, and as many spaces, or more, the lines after it. */
+static void
+put_folded(Explain *e, const char *prefix, const char *text, int more)
+{
+	int margin = pg_mbstrlen(prefix);
+	ListCell *lc;
+
+	foreach (lc, layers_fold_words(text, WIDTH - margin, WIDTH - margin - more))
+		put(e, foreach_current_index(lc) == 0 ? psprintf("%s%s", prefix, (char *) lfirst(lc))
+											  : psprintf("%*s%s", margin + more, "", (char *) lfirst(lc)));
+}
+
+static void
+put_comment(Explain *e, const char *text)
+{
+	ListCell *lc;
+
+	foreach (lc, layers_fold_words(text, WIDTH - 3, WIDTH - 5))
+		put(e, psprintf("-- %s%s", foreach_current_index(lc) == 0 ? "" : "  ", (char *) lfirst(lc)));
+}
+
 static void
 put_sql(Explain *e, const char *what, const char *sql)
 {
 	if (sql == NULL)
 		return;
-	put(e, psprintf("-- %s", what));
-	put(e, psprintf("%s;", sql));
+	put_comment(e, what);
+	put(e, layers_fold_sql(psprintf("%s;", sql), WIDTH));
 }
 
 static char *
@@ -60,13 +87,30 @@ label_of(Oid relid)
 	return strata_base_label(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
 }
 
+/* A refresh numbers its row sets; a reader wants to know of what they are the change. */
+static char *
+change_name(Explain *e, const char *of)
+{
+	char *name = psprintf("strata_change_%.*s", pg_mbcliplen(of, strlen(of), NAMEDATALEN - 24), of);
+	int same = 0;
+	ListCell *lc;
+
+	for (char *c = name; *c; c++)
+		if (!(*c >= 'a' && *c <= 'z') && !(*c >= '0' && *c <= '9'))
+			*c = '_';
+	foreach (lc, e->named)
+		same += strcmp(lfirst(lc), name) == 0;
+	e->named = lappend(e->named, name);
+	return same > 0 ? psprintf("%s_%d", name, same + 1) : name;
+}
+
 static void
-add_changed(Explain *e, Oid relid)
+add_changed(Explain *e, Oid relid, const char *of)
 {
 	StrataChanged *c = palloc0(sizeof(StrataChanged));
 
 	c->relid = relid;
-	c->rowset = psprintf("strata_change_%u", relid);
+	c->rowset = change_name(e, of);
 	e->changed = lappend(e->changed, c);
 }
 
@@ -91,11 +135,11 @@ look_at_inputs(Explain *e)
 			continue;
 		}
 		c = strata_capture_changes(input->relid, psprintf("m%d", e->m->model->id), e->snapshot, true);
-		lines = lappend(lines, psprintf("  reads %s: %s", label_of(input->relid),
-										!c->known       ? psprintf("what has changed is not known (%s)", c->why)
-										: c->count == 0 ? "nothing has changed"
-										: c->count == 1 ? "1 changed row waiting"
-														: psprintf(INT64_FORMAT " changed rows waiting", c->count)));
+		lines = lappend(lines,
+						psprintf("  reads %s: %s", label_of(input->relid),
+								 !c->known       ? psprintf("what has changed is not known (%s)", c->why)
+								 : c->count == 0 ? "nothing has changed"
+												 : psprintf("%s waiting", layers_count_of(c->count, "changed row"))));
 		if (c->known && c->count > 0)
 			waiting = lappend_oid(waiting, input->relid);
 	}
@@ -105,7 +149,7 @@ look_at_inputs(Explain *e)
 		Oid relid = ((StrataInput *) lfirst(lc))->relid;
 
 		if (!e->waits || list_member_oid(waiting, relid))
-			add_changed(e, relid);
+			add_changed(e, relid, get_rel_name(relid));
 	}
 	return lines;
 }
@@ -125,24 +169,93 @@ layer_reason(Explain *e, const StrataPart *part)
 	return e->fact ? "keys are looked up for rows that come, and again where a version has changed" : NULL;
 }
 
-/* The tree's first line is that of the last part. */
 static const char *
-tree_line(Explain *e, int i)
+rule_words(StrataRule rule)
 {
-	const char *line = list_nth(e->m->plan->tree, i);
-	StrataPart *part = llast(e->m->plan->parts);
-	const char *reason = i == 0 && !e->m->refusal ? layer_reason(e, part) : NULL;
-	const char *colon = reason ? strstr(line, psprintf(": %s", part->reason)) : NULL;
-	int words = colon ? (int) (colon - line) : 0;
+	switch (rule)
+	{
+		case STRATA_RULE_SIGNED:
+			return "signed rows";
+		case STRATA_RULE_ALGEBRA:
+			return "algebra";
+		case STRATA_RULE_KEYS:
+			return "affected keys";
+		case STRATA_RULE_WHOLE:
+			break;
+	}
+	return "in full";
+}
 
-	if (colon == NULL)
-		return line;
-	/* before the colon stands the rule */
-	if (!e->keyed_last)
-		return psprintf("%.*s: %s", words, line, reason);
-	while (words > 0 && line[words - 1] != ' ')
-		words--;
-	return psprintf("%.*skeys: %s", words, line, reason);
+/* Its query stands in one that tells which rows are rejected, and that in one that hands them on. */
+static bool
+is_staging_with_rejects(Explain *e)
+{
+	return e->m->model->layer == STRATA_STAGING && list_length(e->m->plan->tree) > 2 &&
+		   strcmp(((StrataTreeLine *) lsecond(e->m->plan->tree))->what, "join q, r") == 0;
+}
+
+/* The last part, as its layer puts it. NULL: as the plan says. */
+static const char *
+layer_what(Explain *e)
+{
+	StringInfoData what;
+	ListCell *lc;
+
+	if (is_staging_with_rejects(e))
+		return "rows of its query, with what its rules and casts reject";
+	if (!e->fact)
+		return NULL;
+	initStringInfo(&what);
+	foreach (lc, layers_fact_lookups(e->m->model))
+	{
+		IncrementalLookup *l = lfirst(lc);
+
+		appendStringInfo(&what, "%s%s of %s", foreach_current_index(lc) == 0 ? "rows of its query, with " : ", ",
+						 l->column, l->label);
+		if (l->as_of)
+			appendStringInfo(&what, " as of %s", l->as_of);
+	}
+	return what.data;
+}
+
+static const char *
+what_of(Explain *e, const StrataPart *part)
+{
+	const char *what = part->last && !e->m->refusal ? layer_what(e) : NULL;
+
+	return what ? what : part->what;
+}
+
+/* The rule stands on the right, beside what it is for, or beneath it. */
+static void
+put_tree_line(Explain *e, const StrataTreeLine *line)
+{
+	bool wrapped = !e->m->refusal && line->depth > 0 && is_staging_with_rejects(e);
+	char *margin = psprintf("%*s", 2 + 2 * (line->depth - wrapped), "");
+	const char *reason = line->part && !e->m->refusal ? layer_reason(e, line->part) : NULL;
+	const char *what = line->part && line->part->last ? what_of(e, line->part) : line->what;
+	int column = pg_mbstrlen(what) + strlen(margin);
+	List *right;
+	ListCell *lc;
+
+	if (wrapped && line == lsecond(e->m->plan->tree))
+		return;
+	if (line->part == NULL)
+	{
+		put_folded(e, margin, what, 4);
+		return;
+	}
+	right = layers_fold_words(
+		psprintf("%s: %s",
+				 e->keyed_last && line->part->last ? rule_words(STRATA_RULE_KEYS) : rule_words(line->part->rule),
+				 reason ? reason : line->part->reason),
+		WIDTH - RULES, WIDTH - RULES);
+	if (column > RULES - 2)
+		put_folded(e, margin, what, 4);
+	foreach (lc, right)
+		put(e, foreach_current_index(lc) == 0 && column <= RULES - 2
+				   ? psprintf("%s%s%*s%s", margin, what, RULES - column, "", (char *) lfirst(lc))
+				   : psprintf("%*s%s", RULES, "", (char *) lfirst(lc)));
 }
 
 /*
@@ -223,8 +336,9 @@ put_part(Explain *e, StrataPart *part)
 	const char *reason = layer_reason(e, part);
 
 	put(e, "");
-	put(e, psprintf("-- part %d of %d: %s -> %s", part->number, list_length(e->m->plan->parts), part->what, table));
-	put(e, psprintf("-- %s", reason ? reason : part->reason));
+	put_comment(
+		e, psprintf("part %d of %d: %s -> %s", part->number, list_length(e->m->plan->parts), what_of(e, part), table));
+	put_comment(e, reason ? reason : part->reason);
 	if (part->last && e->keyed_last)
 	{
 		put_keys(e, e->keyed_last, "what the query gives for them (dimension_extract), from which versions are made");
@@ -279,22 +393,57 @@ put_part(Explain *e, StrataPart *part)
 			break;
 	}
 	if (!part->last)
-		add_changed(e, list_nth_oid(e->m->hidden, part->number - 1));
+		add_changed(e, list_nth_oid(e->m->hidden, part->number - 1), psprintf("part_%d", part->number));
 }
 
 static void
 put_last(Explain *e)
 {
+	/* how, and what the planner had to say where it was asked */
+	static const char costs[] =
+		"cost ([0-9]+) against ([0-9]+) in full|more \\(([0-9]+)\\) than all of it \\(([0-9]+)\\)";
 	StrataArgs args = {0};
 	StrataRows *rows;
+	char *by_changes;
 
 	strata_args_int4(&args, e->m->model->id);
+	strata_args_text(&args, costs);
 	rows = strata_base_keeper_query(
-		"SELECT format('%s, %s ms, %s rows read, %s inserted, %s updated, %s deleted', method, duration_ms, rows_in, inserted,"
-		" updated, deleted) FROM strata_state.step WHERE model_id = $1 AND method IS NOT NULL ORDER BY run_id DESC LIMIT 1",
+		"SELECT regexp_replace(s.method, ', cost [0-9]+ against [0-9]+ in full| \\([0-9]+\\)( than all of it) \\([0-9]+\\)', '\\1'),"
+		" s.inserted, s.updated, s.deleted, s.duration_ms, coalesce(c[1], c[3]), coalesce(c[2], c[4])"
+		" FROM strata_state.step s LEFT JOIN LATERAL regexp_match(s.method, $2) AS c ON true"
+		" WHERE s.model_id = $1 AND s.method IS NOT NULL ORDER BY s.run_id DESC LIMIT 1",
 		&args);
-	if (rows->count > 0)
-		put(e, psprintf("  last computed: %s", strata_rows_text(rows, 0, 1)));
+	if (rows->count == 0)
+		return;
+	put_folded(e, "  last computed: ",
+			   psprintf("%s; %s inserted, %s updated, %s deleted, in %s ms", strata_rows_text(rows, 0, 1),
+						layers_count_of(strata_rows_int(rows, 0, 2), "row"), strata_rows_text(rows, 0, 3),
+						strata_rows_text(rows, 0, 4), strata_rows_text(rows, 0, 5)),
+			   0);
+	by_changes = strata_rows_text(rows, 0, 6);
+	if (by_changes)
+		put(e, psprintf("                 the planner's costs: %s by changes, %s in full (1 is a page read in order)",
+						by_changes, strata_rows_text(rows, 0, 7)));
+}
+
+static void
+put_why(Explain *e)
+{
+	const char *why = e->m->refusal;
+	const char *advice;
+
+	if (why)
+		put_folded(e, "  because: ", layers_reason_words(why), 0);
+	else if ((why = layers_incremental_lacks(e->m)) != NULL)
+		put_folded(e, "  its next refresh computes it in full: ", why, 0);
+	else if (e->m->plan->reads_all)
+	{
+		why = layers_incremental_shortfall(e->m);
+		put_folded(e, "  but ", why, 0);
+	}
+	if (why && (advice = layers_advice(why)) != NULL)
+		put_folded(e, "  what to do: ", advice, 0);
 }
 
 /* strata.explain_refresh(model) */
@@ -346,10 +495,7 @@ strata_explain_refresh(PG_FUNCTION_ARGS)
 	e.snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	put(&e, psprintf("%s %s: %s", strata_registry_layer_name(model->layer), model->label,
 					 e.m->refusal ? "in full" : "incremental"));
-	if (e.m->refusal)
-		put(&e, psprintf("  because: %s", e.m->refusal));
-	else if (layers_incremental_lacks(e.m))
-		put(&e, psprintf("  its next refresh computes it in full: %s", layers_incremental_lacks(e.m)));
+	put_why(&e);
 	put_last(&e);
 	if (!e.m->refusal)
 	{
@@ -361,7 +507,7 @@ strata_explain_refresh(PG_FUNCTION_ARGS)
 	{
 		put(&e, "");
 		foreach (lc, e.m->plan->tree)
-			put(&e, psprintf("  %s", tree_line(&e, foreach_current_index(lc))));
+			put_tree_line(&e, lfirst(lc));
 	}
 	if (!e.m->refusal)
 	{

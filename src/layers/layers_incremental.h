@@ -173,6 +173,10 @@ extern StrataRowSet *layers_watermark_rowset(IncrementalPosition *p, const char 
 extern void layers_watermark_advance(const IncrementalPosition *p);
 extern char *layers_watermark_words(const IncrementalPosition *p);
 
+/* layers_advice.c: what to do about what is said to be computed in full for this reason, as words; NULL: nothing is known */
+extern const char *layers_advice(const char *reason);
+extern const char *layers_reason_words(const char *reason);
+extern const char *layers_incremental_shortfall(const IncrementalModel *m);
 /* "its layer ..." as "Its layer ... ." */
 extern char *layers_sentence(const char *words);
 extern char *layers_capitalized(const char *words);

@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 #include "executor/tuptable.h"
+#include "layers/layers_explain.h"
 #include "layers/layers_incremental_work.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
@@ -445,7 +446,7 @@ layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, St
 	done = layers_incremental_attempt(refresh_body, &w, &why);
 	if (done)
 		result->method =
-			psprintf("incremental: %llu changed rows%s%s", (unsigned long long) w.n_changed, w.way ? w.way : "",
+			psprintf("incremental: %s%s%s", layers_count_of(w.n_changed, "changed row"), w.way ? w.way : "",
 					 w.full_cost > 0 ? psprintf(", cost %.0f against %.0f in full", w.change_cost, w.full_cost) : "");
 	else
 	{

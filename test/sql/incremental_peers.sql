@@ -74,7 +74,7 @@ SELECT strata.define_mart('ip.m_top_3', 'SELECT count(*) AS n FROM m_top_1 FULL 
 
 -- how they were done, how many right; what is wrong by name
 CREATE FUNCTION round(OUT how text, OUT models bigint, OUT wrong text) RETURNS SETOF record LANGUAGE sql AS $$
-    SELECT regexp_replace(how, '\d+ changed rows', '. changed rows'), count(*), string_agg(model || ' ' || holds, ', ') FILTER (WHERE holds <> 'equal')
+    SELECT regexp_replace(how, '\d+ changed rows?', '. changed rows'), count(*), string_agg(model || ' ' || holds, ', ') FILTER (WHERE holds <> 'equal')
       FROM oracle.kept('schema:ip') GROUP BY 1 ORDER BY 1
 $$;
 SELECT * FROM round();

@@ -11,7 +11,7 @@ SET strata.incremental_full_cost = 0;
 CREATE SCHEMA it;
 CREATE FUNCTION it.rowset(rows text, query text) RETURNS text LANGUAGE c AS '$libdir/pg_strata', 'strata_base_test_rowset';
 CREATE FUNCTION it.r(models text DEFAULT 'schema:it', OUT how text, OUT models_so text, OUT wrong text) RETURNS SETOF record LANGUAGE sql AS $$
-    SELECT regexp_replace(how, '\d+ changed rows', '... changed rows'), string_agg(replace(model, 'it.', ''), ' ' ORDER BY model), string_agg(model || ' ' || holds, ', ' ORDER BY model) FILTER (WHERE holds <> 'equal')
+    SELECT regexp_replace(how, '\d+ changed rows?', '... changed rows'), string_agg(replace(model, 'it.', ''), ' ' ORDER BY model), string_agg(model || ' ' || holds, ', ' ORDER BY model) FILTER (WHERE holds <> 'equal')
       FROM oracle.kept(models) GROUP BY 1 ORDER BY 1
 $$;
 -- statements of that text that are kept, parsed

@@ -191,7 +191,7 @@ SELECT count(*) FROM pg_trigger WHERE tgrelid = 'src.plain'::regclass AND tgname
 SELECT * FROM go('wm.plain', '2026-01-06');
 DELETE FROM src.plain WHERE id = 1;
 SELECT * FROM go('wm.plain', '2026-01-06');
-SELECT explain_refresh FROM strata.explain_refresh('wm.plain') LIMIT 2;
+SELECT explain_refresh FROM strata.explain_refresh('wm.plain') LIMIT 3;
 SELECT oracle.attempt($$ SELECT strata.define_mart('wm.plain', 'SELECT id, v FROM src.plain', key => '{id}', refresh => 'incremental') $$);
 SELECT strata.define_source('src.plain', changes => 'capture');
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'src.plain'::regclass AND tgname LIKE 'strata_capture%';
@@ -220,7 +220,7 @@ RESET ROLE;
 SELECT strata.define_mart('wm.mine', 'SELECT id, v FROM src.theirs', key => '{id}', refresh => 'incremental');
 SELECT count(*) FROM strata.explain_refresh('wm.mine') WHERE explain_refresh LIKE '%what went is not seen%';
 SELECT strata.define_mart('wm.other', 'SELECT id, v FROM src.stored', key => '{id}');
-SELECT explain_refresh FROM strata.explain_refresh('wm.other') LIMIT 2;
+SELECT explain_refresh FROM strata.explain_refresh('wm.other') LIMIT 4;
 SELECT count(*) FROM pg_trigger WHERE tgrelid = 'src.theirs'::regclass AND tgname LIKE 'strata_capture%';
 -- gone with the model
 SELECT strata.drop_model('wm.rows');
