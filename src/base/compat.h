@@ -81,6 +81,21 @@
 #define STRATA_REWRITTEN_HERE(rel) ((rel)->rd_firstRelfilenodeSubid != InvalidSubTransactionId)
 #endif
 
+/* Of access/tableam.h and executor/executor.h, which the caller includes: the indexes that a row written by an update is new to. */
+#if PG_VERSION_NUM >= 160000
+#define STRATA_UPDATE_INDEXES TU_UpdateIndexes
+#define STRATA_ALL_INDEXES TU_All
+#define strata_needs_indexes(which) ((which) != TU_None)
+#define strata_insert_index_tuples(result, slot, estate, which) \
+	((void) ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, (which) == TU_Summarizing))
+#else
+#define STRATA_UPDATE_INDEXES bool
+#define STRATA_ALL_INDEXES true
+#define strata_needs_indexes(which) (which)
+#define strata_insert_index_tuples(result, slot, estate, which) \
+	((void) ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL))
+#endif
+
 /* A foreign key that documents and is not checked row by row. */
 #if PG_VERSION_NUM >= 180000
 #define STRATA_HAS_NOT_ENFORCED true

@@ -19,6 +19,9 @@
 
 #define FEW_ROWS 20
 #define SAMPLE_ROWS 3000
+/* Of so few rows no plan can be that bad: a small sample, of the column that is asked about alone. */
+#define SMALL_ROWS 10000
+#define SMALL_SAMPLE 500
 
 static get_relation_stats_hook_type former_hook = NULL;
 
@@ -88,6 +91,8 @@ estimate_distinct(uint64 *hashes, int n, double rows)
 typedef struct Sample
 {
 	StrataImageColumn *columns;
+	int only; /* column that is looked at; < 0: all */
+	int most; /* rows */
 	int sign; /* column that has it; < 0: none */
 	uint64 **hashes[2];
 	int *counts[2];
@@ -101,17 +106,17 @@ sample_row(StrataRowSet *set, Datum *values, bool *nulls, void *arg)
 	int side = s->sign >= 0 && DatumGetInt32(values[s->sign]) < 0 ? 1 : 0;
 
 	for (int i = 0; i < set->desc->natts; i++)
-		if (!nulls[i])
+		if (!nulls[i] && (s->only < 0 || s->only == i))
 			s->hashes[side][i][s->counts[side][i]++] =
 				strata_base_image_hash(&s->columns[i], 1, &values[i], &nulls[i], false);
 	s->seen[side]++;
-	return s->seen[0] + s->seen[1] < SAMPLE_ROWS;
+	return s->seen[0] + s->seen[1] < s->most;
 }
 
 static void
 sample_store(StrataRowSet *set, Sample *s)
 {
-	uint64 step = Max(1, set->count / SAMPLE_ROWS);
+	uint64 step = Max(1, set->count / s->most);
 	uint32 chance = 0x2545f491;
 	TupleTableSlot *slot = strata_rowset_rewind(set);
 
@@ -131,16 +136,22 @@ sample_store(StrataRowSet *set, Sample *s)
 }
 
 static void
-look_at(StrataRowSet *set)
+look_at(StrataRowSet *set, int column)
 {
 	int natts = set->desc->natts;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "strata sample", ALLOCSET_DEFAULT_SIZES);
+	bool stream = set->source && !set->filled;
+	MemoryContext context;
 	MemoryContext old;
 	Sample s = {0};
 	Form_pg_attribute last = natts > 0 ? TupleDescAttr(set->desc, natts - 1) : NULL;
 	int side;
 
-	set->stats = MemoryContextAllocZero(GetMemoryChunkContext(set), sizeof(StrataRowSetColumn) * Max(1, natts));
+	if (set->stats == NULL)
+		set->stats = MemoryContextAllocZero(GetMemoryChunkContext(set), sizeof(StrataRowSetColumn) * Max(1, natts));
+	/* a stream has its sample pages read once, for all columns */
+	s.only = stream || set->count > SMALL_ROWS ? -1 : column;
+	s.most = stream || set->count > SMALL_ROWS ? SAMPLE_ROWS : SMALL_SAMPLE;
+	context = AllocSetContextCreate(CurrentMemoryContext, "strata sample", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
 	s.columns = palloc0(sizeof(StrataImageColumn) * Max(1, natts));
 	s.sign = last && last->atttypid == INT4OID && strcmp(NameStr(last->attname), "strata_sign") == 0 ? natts - 1 : -1;
@@ -149,11 +160,12 @@ look_at(StrataRowSet *set)
 		s.hashes[side] = palloc(sizeof(uint64 *) * Max(1, natts));
 		s.counts[side] = palloc0(sizeof(int) * Max(1, natts));
 		for (int i = 0; i < natts; i++)
-			s.hashes[side][i] = palloc(sizeof(uint64) * SAMPLE_ROWS);
+			if (s.only < 0 || s.only == i)
+				s.hashes[side][i] = palloc(sizeof(uint64) * s.most);
 	}
 	for (int i = 0; i < natts; i++)
 		s.columns[i] = strata_base_image_column(TupleDescAttr(set->desc, i));
-	if (set->source && !set->filled)
+	if (stream)
 		strata_rowset_sample(set, sample_row, &s);
 	else
 		sample_store(set, &s);
@@ -162,6 +174,9 @@ look_at(StrataRowSet *set)
 	{
 		double seen = Max(1, s.seen[0] + s.seen[1]);
 
+		if (s.only >= 0 && s.only != i)
+			continue;
+		set->stats[i].known = true;
 		set->stats[i].null_share = 1.0 - (s.counts[0][i] + s.counts[1][i]) / seen;
 		set->stats[i].distinct =
 			estimate_distinct(s.hashes[side][i], s.counts[side][i], Max(1.0, set->count * s.counts[side][i] / seen));
@@ -170,12 +185,18 @@ look_at(StrataRowSet *set)
 	MemoryContextDelete(context);
 }
 
+static const StrataRowSetColumn *
+column_stats(StrataRowSet *set, AttrNumber attnum)
+{
+	if (set->stats == NULL || !set->stats[attnum - 1].known)
+		look_at(set, attnum - 1);
+	return &set->stats[attnum - 1];
+}
+
 double
 strata_rowset_distinct(StrataRowSet *set, AttrNumber attnum)
 {
-	if (set->stats == NULL)
-		look_at(set);
-	return Max(1, set->stats[attnum - 1].distinct);
+	return Max(1, column_stats(set, attnum)->distinct);
 }
 
 static bool
@@ -189,16 +210,16 @@ rowset_stats(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, VariableS
 			StrataRowSet *set = lfirst(lc);
 			Datum values[Natts_pg_statistic] = {0};
 			bool nulls[Natts_pg_statistic] = {false};
+			const StrataRowSetColumn *c;
 			Relation statistic;
 
 			if (strcmp(set->name, rte->enrname) != 0 || attnum < 1 || attnum > set->desc->natts ||
 				set->count <= FEW_ROWS)
 				continue;
-			if (set->stats == NULL)
-				look_at(set);
+			c = column_stats(set, attnum);
 			values[Anum_pg_statistic_staattnum - 1] = Int16GetDatum(attnum);
-			values[Anum_pg_statistic_stanullfrac - 1] = Float4GetDatum(set->stats[attnum - 1].null_share);
-			values[Anum_pg_statistic_stadistinct - 1] = Float4GetDatum(set->stats[attnum - 1].distinct);
+			values[Anum_pg_statistic_stanullfrac - 1] = Float4GetDatum(c->null_share);
+			values[Anum_pg_statistic_stadistinct - 1] = Float4GetDatum(c->distinct);
 			for (int i = 0; i < STATISTIC_NUM_SLOTS; i++)
 			{
 				nulls[Anum_pg_statistic_stanumbers1 - 1 + i] = true;

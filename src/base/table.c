@@ -10,6 +10,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "base/base.h"
 #include "catalog/indexing.h"
@@ -47,6 +48,8 @@ column_of(Relation rel, const char *name)
 	return 0;
 }
 
+#define MOST_KEYS 2
+
 typedef struct TableScan
 {
 	Relation index; /* NULL: the rows as they lie */
@@ -54,28 +57,71 @@ typedef struct TableScan
 	Snapshot snapshot;
 } TableScan;
 
+/* Keys of other types are not needed. */
+static RegProcedure
+equality_of(Oid type)
+{
+	switch (type)
+	{
+		case INT4OID:
+			return F_INT4EQ;
+		case INT8OID:
+			return F_INT8EQ;
+		case OIDOID:
+			return F_OIDEQ;
+		case TEXTOID:
+			return F_TEXTEQ;
+		default:
+			elog(ERROR, "rows are not found by a key of type %u", type);
+	}
+	return InvalidOid;
+}
+
 static TableScan
-begin_scan(Relation rel, const char *index, const char *key_column, int64 key)
+begin_scan(Relation rel, const char *index, const char *const *key_columns, const StrataArgs *keys)
 {
 	TableScan s = {0};
-	ScanKeyData keys[1];
-	int nkeys = key_column ? 1 : 0;
-	AttrNumber attnum = key_column ? column_of(rel, key_column) : InvalidAttrNumber;
+	ScanKeyData scan_keys[MOST_KEYS];
+	int nkeys = keys ? keys->n : 0;
 
-	if (key_column && TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid == INT8OID)
-		ScanKeyInit(&keys[0], attnum, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(key));
-	else if (key_column)
-		ScanKeyInit(&keys[0], attnum, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum((int32) key));
+	if (nkeys > MOST_KEYS)
+		elog(ERROR, "too many keys");
+	for (int i = 0; i < nkeys; i++)
+	{
+		AttrNumber attnum = column_of(rel, key_columns[i]);
+		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), attnum - 1);
+
+		if (att->atttypid != keys->types[i])
+			elog(ERROR, "column \"%s\" of table \"%s\" is of another type", key_columns[i],
+				 RelationGetRelationName(rel));
+		ScanKeyEntryInitialize(&scan_keys[i], 0, attnum, BTEqualStrategyNumber, InvalidOid, att->attcollation,
+							   equality_of(att->atttypid), keys->values[i]);
+	}
 	CommandCounterIncrement();
 	s.snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	if (index)
 	{
 		s.index = index_open(strata_table_oid(index), AccessShareLock);
-		s.scan = systable_beginscan_ordered(rel, s.index, s.snapshot, nkeys, keys);
+		s.scan = systable_beginscan_ordered(rel, s.index, s.snapshot, nkeys, scan_keys);
 	}
 	else
-		s.scan = systable_beginscan(rel, InvalidOid, false, s.snapshot, nkeys, keys);
+		s.scan = systable_beginscan(rel, InvalidOid, false, s.snapshot, nkeys, scan_keys);
 	return s;
+}
+
+/* By one number, of the column's own type; no column: all rows. */
+static TableScan
+begin_scan_by(Relation rel, const char *index, const char *key_column, int64 key)
+{
+	StrataArgs keys = {0};
+
+	if (key_column == NULL)
+		return begin_scan(rel, index, NULL, NULL);
+	if (TupleDescAttr(RelationGetDescr(rel), column_of(rel, key_column) - 1)->atttypid == INT8OID)
+		strata_args_int8(&keys, key);
+	else
+		strata_args_int4(&keys, (int32) key);
+	return begin_scan(rel, index, &key_column, &keys);
 }
 
 static HeapTuple
@@ -121,7 +167,7 @@ strata_table_read(const char *table, const char *const *columns, int n, const ch
 		TupleDescCopyEntry(rows->desc, i + 1, desc, attnums[i]);
 	}
 	rows->tuples = palloc(sizeof(HeapTuple) * room);
-	s = begin_scan(rel, index, key_column, key);
+	s = begin_scan_by(rel, index, key_column, key);
 	while (HeapTupleIsValid(tuple = next_row(s)))
 	{
 		heap_deform_tuple(tuple, desc, all, all_nulls);
@@ -263,7 +309,7 @@ strata_table_update(const char *table, const char *index, const char *key_column
 	nulls = palloc0(sizeof(bool) * desc->natts);
 	replaced = palloc0(sizeof(bool) * desc->natts);
 	spread(rel, columns, args, values, nulls, replaced);
-	s = begin_scan(rel, index, key_column, key);
+	s = begin_scan_by(rel, index, key_column, key);
 	tuple = next_row(s);
 	if (HeapTupleIsValid(tuple))
 	{
@@ -275,4 +321,62 @@ strata_table_update(const char *table, const char *index, const char *key_column
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
 	return HeapTupleIsValid(tuple);
+}
+
+/* Nobody else is at the row, and it is the last one of its kind: it is ours to change until the end. */
+static bool
+lock_row(Relation rel, HeapTuple tuple, Snapshot snapshot)
+{
+	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	TM_FailureData failure;
+	ItemPointerData tid = tuple->t_self;
+	bool locked = table_tuple_lock(rel, &tid, snapshot, slot, GetCurrentCommandId(true), LockTupleNoKeyExclusive,
+								   LockWaitSkip, 0, &failure) == TM_Ok;
+
+	ExecDropSingleTupleTableSlot(slot);
+	return locked;
+}
+
+bool
+strata_table_change(const char *table, const char *index, const char *const *key_columns, const StrataArgs *keys,
+					const char *const *columns, const StrataArgs *args, const char *counter, int64 added)
+{
+	Relation rel;
+	TupleDesc desc;
+	Datum *values;
+	bool *nulls;
+	bool *replaced;
+	TableScan s;
+	HeapTuple tuple;
+	bool locked;
+
+	PreventCommandIfReadOnly("UPDATE");
+	rel = table_open(strata_table_oid(table), RowExclusiveLock);
+	desc = RelationGetDescr(rel);
+	values = palloc0(sizeof(Datum) * desc->natts);
+	nulls = palloc0(sizeof(bool) * desc->natts);
+	replaced = palloc0(sizeof(bool) * desc->natts);
+	spread(rel, columns, args, values, nulls, replaced);
+	s = begin_scan(rel, index, key_columns, keys);
+	tuple = next_row(s);
+	locked = HeapTupleIsValid(tuple) && lock_row(rel, tuple, s.snapshot);
+	if (locked)
+	{
+		HeapTuple changed;
+
+		if (counter)
+		{
+			AttrNumber attnum = column_of(rel, counter);
+
+			values[attnum - 1] =
+				Int64GetDatum(DatumGetInt64(heap_getattr(tuple, attnum, desc, &nulls[attnum - 1])) + added);
+			replaced[attnum - 1] = !nulls[attnum - 1];
+		}
+		changed = heap_modify_tuple(tuple, desc, values, nulls, replaced);
+		CatalogTupleUpdate(rel, &changed->t_self, changed);
+	}
+	end_scan(s);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
+	return locked;
 }

@@ -60,6 +60,8 @@ extern StrataRowSet *strata_capture_stream(const StrataCaptureChanges *changes, 
 										   Snapshot snapshot);
 /* How many there are, by an estimate; 0: none. */
 extern uint64 strata_capture_about(const StrataCaptureChanges *changes, Snapshot snapshot);
+/* No more than so many, told from the size of what they stand in. */
+extern uint64 strata_capture_at_most(const StrataCaptureChanges *changes);
 /* Whether there are so many, by an estimate, that adding them up by image is dear. */
 extern bool strata_capture_is_much(const StrataCaptureChanges *changes, Snapshot snapshot);
 /* The consumer stands where _changes looked: as the transaction goes, so does the position. */

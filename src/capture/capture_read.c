@@ -362,7 +362,11 @@ void
 strata_capture_advance(StrataCaptureChanges *changes)
 {
 	StrataCaptureState *state = changes->state;
+	static const char *const key_columns[] = {"relation", "consumer"};
+	static const char *const columns[] = {"relid",     "position", "own_step",    "generation",
+										  "system_id", "why",      "advanced_at", "own_xid"};
 	CapturePosition *to = state->why_not ? NULL : state->to;
+	StrataArgs keys = {0};
 	StrataArgs args = {0};
 
 	/* nothing missed, nothing held up: the old position is as good */
@@ -377,8 +381,8 @@ strata_capture_advance(StrataCaptureChanges *changes)
 		renew(state);
 	else if (state->row)
 		mend(state);
-	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(changes->relid), false);
-	strata_args_text(&args, state->consumer);
+	strata_args_datum(&keys, OIDOID, ObjectIdGetDatum(changes->relid), false);
+	strata_args_text(&keys, state->consumer);
 	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(state->root), false);
 	strata_args_datum(&args, PG_SNAPSHOTOID, to ? capture_position_datum(to) : (Datum) 0, to == NULL);
 	strata_args_int8(&args, to ? to->own_step : 0);
@@ -386,13 +390,18 @@ strata_capture_advance(StrataCaptureChanges *changes)
 	strata_args_int8(&args, (int64) GetSystemIdentifier());
 	strata_args_text(&args, state->why_not);
 	strata_args_time(&args, GetCurrentTimestamp());
+	strata_args_datum(&args, XID8OID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
+	if (strata_table_change("capture_consumer", "capture_consumer_pkey", key_columns, &keys, columns, &args, NULL, 0))
+		return;
+	for (int i = 0; i < args.n; i++)
+		strata_args_datum(&keys, args.types[i], args.values[i], args.nulls[i] == 'n');
 	strata_base_keeper_execute(
-		"INSERT INTO strata_state.capture_consumer AS c (relation, consumer, relid, position, own_xid, own_step, generation,"
-		" system_id, why, advanced_at) VALUES ($1, $2, $3, $4, pg_current_xact_id(), $5, $6, $7, $8, $9)"
+		"INSERT INTO strata_state.capture_consumer AS c (relation, consumer, relid, position, own_step, generation,"
+		" system_id, why, advanced_at, own_xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 		" ON CONFLICT (relation, consumer) DO UPDATE SET relid = excluded.relid, position = excluded.position, own_xid = excluded.own_xid,"
 		" own_step = excluded.own_step, generation = excluded.generation, system_id = excluded.system_id, why = excluded.why,"
 		" advanced_at = excluded.advanced_at",
-		&args);
+		&keys);
 }
 
 /* ---- how much waits, for the view ---- */

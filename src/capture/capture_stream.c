@@ -27,6 +27,11 @@
 #define MUCH_ROWS 5000
 #endif
 
+/* No captured row is smaller than what stands before its columns. */
+#define MOST_ROWS_OF_PAGE              \
+	((BLCKSZ - SizeOfPageHeaderData) / \
+	 (MAXALIGN(SizeofHeapTupleHeader) + sizeof(FullTransactionId) + sizeof(int64) + sizeof(ItemIdData)))
+
 typedef struct Source
 {
 	const StrataCaptureState *state;
@@ -338,12 +343,16 @@ strata_capture_about(const StrataCaptureChanges *changes, Snapshot snapshot)
 	return changes->known && changes->count > 0 ? estimate(changes->state, snapshot) : 0;
 }
 
+uint64
+strata_capture_at_most(const StrataCaptureChanges *changes)
+{
+	return changes->known ? changes->state->pages * MOST_ROWS_OF_PAGE : 0;
+}
+
 bool
 strata_capture_is_much(const StrataCaptureChanges *changes, Snapshot snapshot)
 {
-	/* no row is so small that more of them fit into a page */
-	return changes->known && changes->state->pages * MaxHeapTuplesPerPage >= MUCH_ROWS &&
-		   estimate(changes->state, snapshot) >= MUCH_ROWS;
+	return strata_capture_at_most(changes) >= MUCH_ROWS && estimate(changes->state, snapshot) >= MUCH_ROWS;
 }
 
 StrataRowSet *

@@ -3,6 +3,7 @@
 
 #include "delta/delta.h"
 #include "nodes/bitmapset.h"
+#include "nodes/nodes.h"
 
 typedef struct DeltaWork
 {
@@ -34,6 +35,11 @@ extern void delta_check_types(const DeltaWork *work, TupleDesc query, int first)
  * columns that updates touch, NULL when any. */
 extern void delta_write(DeltaWork *work, StrataRowSet *deletes, StrataRowSet *updates, const Bitmapset *changed,
 						StrataRowSet *inserts);
+/*
+ * The rows of a row set written to the table without a statement: at their addresses (the first column), with the columns of the table's names; how
+ * many were. -1: it takes a statement, and nothing was done.
+ */
+extern int64 delta_direct(Oid relid, StrataRowSet *rows, CmdType command, Snapshot snapshot);
 extern char *delta_partition_column(const StrataDeltaTarget *target);
 /* Refuses what would keep the target from equalling its query: hidden rows, rules, children. */
 extern void delta_refuse(const StrataDeltaTarget *target, Snapshot snapshot);

@@ -3,9 +3,11 @@
  */
 #include "postgres.h"
 
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "delta/delta_internal.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 /* Positions (from 0) in the merged rows: strata_ctid, the keys, the old state, the new state, strata_rescan. */
@@ -16,7 +18,7 @@ typedef struct Merge
 	int old_state;
 	int new_state;
 	StrataRowSet *deletes; /* strata_ctid */
-	StrataRowSet *updates; /* strata_ctid, state */
+	StrataRowSet *updates; /* strata_ctid, keys, state */
 	StrataRowSet *inserts; /* keys, state */
 } Merge;
 
@@ -55,10 +57,10 @@ sort_out(Merge *m, TupleDesc desc, TupleTableSlot *slot, Datum *values, bool *nu
 		return true;
 	if (known)
 	{
-		values[0] = slot->tts_values[0];
-		nulls[0] = false;
-		memcpy(values + 1, slot->tts_values + m->new_state, sizeof(Datum) * m->nstate);
-		memcpy(nulls + 1, slot->tts_isnull + m->new_state, sizeof(bool) * m->nstate);
+		memcpy(values, slot->tts_values, sizeof(Datum) * (1 + m->nkeys));
+		memcpy(nulls, slot->tts_isnull, sizeof(bool) * (1 + m->nkeys));
+		memcpy(values + 1 + m->nkeys, slot->tts_values + m->new_state, sizeof(Datum) * m->nstate);
+		memcpy(nulls + 1 + m->nkeys, slot->tts_isnull + m->new_state, sizeof(bool) * m->nstate);
 		strata_rowset_put(m->updates, values, nulls);
 		return true;
 	}
@@ -81,21 +83,31 @@ copy_columns(TupleDesc into, int at, TupleDesc merged, int first, int n, const L
 	}
 }
 
+static bool
+write_directly(const char *label, StrataRowSet *rows, CmdType command, Snapshot snapshot)
+{
+	StrataName name = strata_base_parse_name(label, "state");
+	Oid schema = name.schema ? get_namespace_oid(name.schema, true) : InvalidOid;
+	Oid relid = OidIsValid(schema) ? get_relname_relid(name.name, schema) : InvalidOid;
+
+	return OidIsValid(relid) && delta_direct(relid, rows, command, snapshot) >= 0;
+}
+
 static void
 write_state(const char *label, const List *columns, const Merge *m, Snapshot snapshot)
 {
 	List *state = list_copy_tail(columns, m->nkeys);
 
-	if (m->deletes->count > 0)
+	if (m->deletes->count > 0 && !write_directly(label, m->deletes, CMD_DELETE, snapshot))
 		strata_base_run_by_address(
 			psprintf("DELETE FROM %s AS t USING delta_delete AS d WHERE t.ctid = d.strata_ctid", label), snapshot,
 			list_make1(m->deletes));
-	if (m->updates->count > 0)
+	if (m->updates->count > 0 && !write_directly(label, m->updates, CMD_UPDATE, snapshot))
 		strata_base_run_by_address(
 			psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM delta_update AS d WHERE t.ctid = d.strata_ctid", label,
 					 strata_base_join_quoted(state, ", "), delta_prefixed(state, "d")),
 			snapshot, list_make1(m->updates));
-	if (m->inserts->count > 0)
+	if (m->inserts->count > 0 && !write_directly(label, m->inserts, CMD_INSERT, snapshot))
 		strata_base_run(
 			psprintf("INSERT INTO %s (%s) SELECT * FROM delta_insert", label, strata_base_join_quoted(columns, ", ")),
 			NULL, snapshot, list_make1(m->inserts));
@@ -120,9 +132,10 @@ strata_delta_merge_state(const char *state_label, const List *columns, int nkeys
 	desc = CreateTemplateTupleDesc(1);
 	TupleDescInitEntry(desc, 1, "strata_ctid", TIDOID, -1, 0);
 	m.deletes = strata_rowset_create("delta_delete", desc);
-	desc = CreateTemplateTupleDesc(1 + m.nstate);
+	desc = CreateTemplateTupleDesc(1 + n);
 	TupleDescInitEntry(desc, 1, "strata_ctid", TIDOID, -1, 0);
-	copy_columns(desc, 1, merged->desc, m.new_state, m.nstate, columns, nkeys);
+	copy_columns(desc, 1, merged->desc, 1, nkeys, columns, 0);
+	copy_columns(desc, 1 + nkeys, merged->desc, m.new_state, m.nstate, columns, nkeys);
 	m.updates = strata_rowset_create("delta_update", desc);
 	desc = CreateTemplateTupleDesc(n);
 	copy_columns(desc, 0, merged->desc, 1, nkeys, columns, 0);

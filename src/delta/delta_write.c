@@ -243,6 +243,17 @@ delta_partition_column(const StrataDeltaTarget *t)
 	return name && strata_base_list_has(t->columns, name) && delta_has_equality(t, name) ? name : NULL;
 }
 
+/* False: it takes a statement. */
+static bool
+write_directly(DeltaWork *work, StrataRowSet *rows, CmdType command)
+{
+	int64 written = delta_direct(work->target->relid, rows, command, work->snapshot);
+
+	if (written >= 0)
+		require_written(work->target, written, rows->count);
+	return written >= 0;
+}
+
 /* Addresses are of one table; of a partitioned one, of the partition that is named with them. */
 static char *
 same_address(const StrataDeltaTarget *t)
@@ -288,6 +299,8 @@ write_at(DeltaWork *work, const char *sql, StrataRowSet *rows, bool settled)
 static void
 delete_rows(DeltaWork *work, StrataRowSet *rows, bool settled)
 {
+	if (write_directly(work, rows, CMD_DELETE))
+		return;
 	write_at(work, psprintf("DELETE FROM %s AS t USING %s AS d", work->target->label, quote_identifier(rows->name)),
 			 rows, settled);
 }
@@ -297,6 +310,8 @@ update_rows(DeltaWork *work, StrataRowSet *rows, bool settled)
 {
 	const StrataDeltaTarget *t = work->target;
 
+	if (write_directly(work, rows, CMD_UPDATE))
+		return;
 	write_at(work,
 			 psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM %s AS d", t->label,
 					  strata_base_join_quoted(t->columns, ", "), delta_prefixed(t->columns, "d"),
@@ -307,8 +322,11 @@ update_rows(DeltaWork *work, StrataRowSet *rows, bool settled)
 static void
 insert_rows(DeltaWork *work, StrataRowSet *rows)
 {
-	char *columns = strata_base_join_quoted(work->target->columns, ", ");
+	char *columns;
 
+	if (write_directly(work, rows, CMD_INSERT))
+		return;
+	columns = strata_base_join_quoted(work->target->columns, ", ");
 	require_written(work->target,
 					strata_base_run_by_address(psprintf("INSERT INTO %s (%s) SELECT %s FROM %s", work->target->label,
 														columns, columns, quote_identifier(rows->name)),

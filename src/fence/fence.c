@@ -412,17 +412,26 @@ own_position(const StrataFence *fence, Snapshot snapshot)
 void
 strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot snapshot, bool changed)
 {
+	static const char *const keys[] = {"id"};
+	static const char *const columns[] = {"fence_inputs", "fence_lsn", "fence_own_lsn"};
+	StrataArgs key = {0};
 	StrataArgs args = {0};
+	StrataArgs all = {0};
 	bool kept = fence->known && fence->position.closed;
 
-	strata_args_int4(&args, model->id);
+	strata_args_int4(&key, model->id);
 	strata_args_text(&args, kept ? fence->inputs : NULL);
 	strata_args_datum(&args, LSNOID, LSNGetDatum(fence->position.lsn), !kept);
 	strata_args_datum(&args, LSNOID, LSNGetDatum(kept ? own_position(fence, snapshot) : InvalidXLogRecPtr), !kept);
-	strata_args_int4(&args, changed ? 1 : 0);
+	if (strata_table_change("model", "model_pkey", keys, &key, columns, &args, "change_count", changed ? 1 : 0))
+		return;
+	strata_args_int4(&all, model->id);
+	for (int i = 0; i < args.n; i++)
+		strata_args_datum(&all, args.types[i], args.values[i], args.nulls[i] == 'n');
+	strata_args_int4(&all, changed ? 1 : 0);
 	strata_base_keeper_execute("UPDATE strata_state.model SET fence_inputs = $2, fence_lsn = $3, fence_own_lsn = $4,"
 							   " change_count = change_count + $5 WHERE id = $1",
-							   &args);
+							   &all);
 }
 
 void

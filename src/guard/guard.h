@@ -8,6 +8,7 @@
 
 #include "access/attnum.h"
 #include "nodes/pg_list.h"
+#include "utils/reltrigger.h"
 #include "utils/snapshot.h"
 
 extern void strata_guard_init(void); /* settings and transaction callbacks */
@@ -31,6 +32,8 @@ extern void strata_guard_watch(Oid relid, int model_id);
 /* Also on what is the model's target no more; what was noted is forgotten. */
 extern void strata_guard_unwatch(int model_id);
 #define STRATA_GUARD_TRIGGER "strata_edited"
+/* The trigger that it puts on targets, which does nothing now: the guard is suspended. */
+extern bool strata_guard_is_idle(const Trigger *trigger);
 extern bool strata_guard_was_edited(int model_id, Snapshot snapshot);
 extern void strata_guard_forget_edits(int model_id, Snapshot snapshot);
 

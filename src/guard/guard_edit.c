@@ -41,6 +41,14 @@ strata_guard_note_edit(PG_FUNCTION_ARGS)
 	return PointerGetDatum(NULL);
 }
 
+bool
+strata_guard_is_idle(const Trigger *trigger)
+{
+	return strcmp(trigger->tgname, STRATA_GUARD_TRIGGER) == 0 && !strata_guard_ready() &&
+		   get_func_namespace(trigger->tgfoid) == get_namespace_oid("strata_state", true) &&
+		   strcmp(get_func_name(trigger->tgfoid), "note_edit") == 0;
+}
+
 static bool
 is_watched(Oid relid)
 {

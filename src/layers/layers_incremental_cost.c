@@ -264,7 +264,7 @@ imagine_keys(const char *sql, List *rowsets, double count)
 	keys->count = Max(1, count);
 	keys->stats = palloc0(sizeof(StrataRowSetColumn) * Max(1, keys->desc->natts));
 	for (int i = 0; i < keys->desc->natts; i++)
-		keys->stats[i].distinct = keys->count;
+		keys->stats[i] = (StrataRowSetColumn){true, 0, keys->count};
 	return keys;
 }
 

@@ -120,7 +120,8 @@ is_raw(const Work *w, Oid relid, const IncrementalPosition *p)
 
 	return p->captured &&
 		   (strata_capture_is_much(p->captured, snapshot) ||
-			layers_work_may_be_quick(w, relid, strata_capture_about(p->captured, snapshot))) &&
+			(layers_work_may_be_quick(w, relid, strata_capture_at_most(p->captured)) &&
+			 layers_work_may_be_quick(w, relid, strata_capture_about(p->captured, snapshot)))) &&
 		   only_added_up(w->m, relid);
 }
 

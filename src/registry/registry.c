@@ -556,8 +556,23 @@ void
 strata_registry_set_state(int model_id, int applied_version, TimestampTz refreshed_at, bool changed, int64 row_count,
 						  int64 run_id)
 {
+	static const char *const keys[] = {"id"};
+	static const char *const columns[] = {"applied_version", "pending",  "refreshed_at",
+										  "row_count",       "last_run", "changed_at"};
+	StrataArgs key = {0};
+	StrataArgs direct = {0};
 	StrataArgs args = {0};
 
+	strata_args_int4(&key, model_id);
+	strata_args_int4(&direct, applied_version);
+	strata_args_text(&direct, NULL);
+	strata_args_time(&direct, refreshed_at);
+	strata_args_datum(&direct, INT8OID, Int64GetDatum(row_count), row_count < 0);
+	strata_args_int8(&direct, run_id);
+	if (changed)
+		strata_args_time(&direct, refreshed_at);
+	if (strata_table_change("model", "model_pkey", keys, &key, columns, &direct, NULL, 0))
+		return;
 	strata_args_int4(&args, model_id);
 	strata_args_int4(&args, applied_version);
 	strata_args_time(&args, refreshed_at);

@@ -219,6 +219,44 @@ SELECT statistics('SELECT g AS id FROM generate_series(1, 20) AS g', 'SELECT cou
 SELECT statistics('SELECT g AS id FROM generate_series(1, 2000) AS g', 'SELECT count(*) FROM test_rows');
 SELECT statistics('SELECT 1 AS id WHERE false', 'SELECT count(*) FROM test_rows JOIN ds.many_kept USING (id)');
 
+-- ---- written without a statement, where nothing but the heap, its indexes and its constraints has a say ----
+CREATE FUNCTION how(v text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE stack text;
+BEGIN
+    GET DIAGNOSTICS stack = PG_CONTEXT;
+    RAISE WARNING '% by %', v, CASE WHEN stack ~ 'SQL statement "(INSERT|UPDATE)' THEN 'a statement' ELSE 'address' END;
+    RETURN v <> 'no';
+END $$;
+CREATE TABLE direct (gone integer, id integer PRIMARY KEY, v text CHECK (ds.how(v)), u integer NOT NULL, long text);
+ALTER TABLE direct DROP gone;
+CREATE INDEX ON direct (upper(v)) WHERE u > 0;
+INSERT INTO direct SELECT g, 'v' || g, g, repeat(md5(g::text), 1000) FROM generate_series(1, 3) AS g;
+CREATE FUNCTION write(id integer, v text, u integer) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN ds.apply_signed('ds.direct', format('SELECT d.*, -1 FROM ds.direct AS d WHERE id = %1$s UNION ALL SELECT %1$s, %2$L, %3$L, long, 1 FROM ds.direct WHERE id = 3', id, v, u), '{id}');
+EXCEPTION WHEN OTHERS THEN RETURN SQLERRM;
+END $$;
+SELECT write(1, 'w1', 1), write(4, 'w4', 4);
+SELECT write(1, 'no', 1), write(1, 'w1', NULL);
+-- the index has what came, and what is no more the row's is not found by it
+SET enable_seqscan = off;
+SELECT id, v, u, long = (SELECT long FROM direct WHERE id = 3) FROM direct WHERE upper(v) IN ('V1', 'W1', 'W4') AND u > 0 ORDER BY id;
+RESET enable_seqscan;
+SELECT apply_signed('direct', 'SELECT d.*, -1 FROM direct AS d WHERE id IN (1, 4)', '{id}');
+-- a trigger, a policy, values to convert, a column that computes itself: a statement
+CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'trigger: % %', TG_OP, TG_LEVEL; RETURN NULL; END $$;
+CREATE TRIGGER see AFTER UPDATE ON direct EXECUTE FUNCTION see();
+SELECT write(2, 'w2', 2);
+DROP TRIGGER see ON direct;
+ALTER TABLE direct ENABLE ROW LEVEL SECURITY;
+SELECT write(2, 'x2', 2);
+ALTER TABLE direct DISABLE ROW LEVEL SECURITY;
+CREATE TABLE converts (id integer PRIMARY KEY, v varchar(2) CHECK (ds.how(v)));
+SELECT apply_signed('converts', $$ VALUES (1, 'ab  '::varchar, 1) $$, '{id}');
+SELECT id, v || '.' FROM converts;
+CREATE TABLE computes (id integer PRIMARY KEY, v text CHECK (ds.how(v)), twice integer GENERATED ALWAYS AS (id * 2) STORED);
+SELECT apply_part('computes', $$ VALUES (1, 'a', 2) $$, '{id}');
+
 -- ---- state of groups ----
 CREATE TABLE state (k1 integer, n bigint, s1 numeric);
 INSERT INTO state VALUES (1, 2, 10), (2, 1, 5), (3, 1, 1), (NULL, 1, 7);
