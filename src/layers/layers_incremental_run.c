@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parsetree.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -430,6 +431,19 @@ refresh_body(void *arg)
 	return true;
 }
 
+/* Before any of it is read, as all that a run writes. */
+static void
+lock_hidden(const IncrementalModel *m)
+{
+	ListCell *lc;
+
+	foreach (lc, m->hidden)
+		LockRelationOid(lfirst_oid(lc), RowExclusiveLock);
+	foreach (lc, m->states)
+		if (OidIsValid(lfirst_oid(lc)))
+			LockRelationOid(lfirst_oid(lc), RowExclusiveLock);
+}
+
 bool
 layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, StrataRefreshResult *result)
 {
@@ -444,6 +458,7 @@ layers_incremental_refresh(IncrementalModel *m, const StrataRefresh *refresh, St
 		result->why = pstrdup("strata.incremental_rule is full");
 		return false;
 	}
+	lock_hidden(m);
 	done = layers_incremental_attempt(refresh_body, &w, &why);
 	if (done)
 		result->method =
@@ -550,6 +565,7 @@ layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh)
 	Work w = {m, refresh, &ignored};
 	ListCell *lc;
 
+	lock_hidden(m);
 	m->tables = layers_tables_known(m->model, refresh->snapshot);
 	/* first: what is written while the target is (by a CHECK of the target's) is for the next refresh */
 	foreach (lc, m->plan->inputs)

@@ -275,12 +275,28 @@ require_built(const List *plan)
 	}
 }
 
+/*
+ * What a run may write, before it reads any of it: a statement holds on to the indexes of what it reads, and who then asks for the table meets a REINDEX
+ * that has the table and asks for its indexes.
+ */
+static void
+lock_registry(void)
+{
+	static const char *const written[] = {"model",		 "incremental",		"watermark",	   "edit", "capture",
+										  "capture_consumer", "capture_segment", "check_result", "run",	"step"};
+
+	for (int i = 0; i < (int) lengthof(written); i++)
+		LockRelationOid(strata_table_oid(written[i]), RowExclusiveLock);
+}
+
 void
 runs_execute(const RunRequest *request, Run *run)
 {
-	List *plan = strata_plan_make(request->models, request->exclude, request->full_rebuild);
+	List *plan;
 	ListCell *lc;
 
+	lock_registry();
+	plan = strata_plan_make(request->models, request->exclude, request->full_rebuild);
 	run->request = *request;
 	foreach (lc, plan)
 		strata_registry_require_owner(((StrataPlanStep *) lfirst(lc))->model, "refresh");
