@@ -6,6 +6,8 @@
 
 /* The planner is told about these from now on; gives those it was told about before. */
 extern List *strata_rowset_show(List *rowsets);
+/* Whether the planner is told how many values their columns hold. */
+extern bool strata_rowset_counts_values;
 extern void base_lookups_init(void);
 
 /* ---- kept plans (sql_kept.c) ---- */

@@ -25,6 +25,8 @@
 
 static get_relation_stats_hook_type former_hook = NULL;
 
+bool strata_rowset_counts_values = true;
+
 /* Row sets of the statement that is planned. */
 static List *shown = NIL;
 
@@ -204,7 +206,7 @@ rowset_stats(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, VariableS
 {
 	ListCell *lc;
 
-	if (rte->rtekind == RTE_NAMEDTUPLESTORE)
+	if (rte->rtekind == RTE_NAMEDTUPLESTORE && strata_rowset_counts_values)
 		foreach (lc, shown)
 		{
 			StrataRowSet *set = lfirst(lc);

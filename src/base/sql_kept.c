@@ -208,6 +208,7 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 	bool nestloop = enable_nestloop;
 	bool tidscan = enable_tidscan;
 	bool jit = jit_enabled;
+	bool values = strata_rowset_counts_values;
 	double seq = seq_page_cost;
 	double random = random_page_cost;
 	CachedPlan *volatile cached = NULL;
@@ -219,6 +220,8 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 		{
 			enable_hashjoin = enable_mergejoin = enable_material = enable_seqscan = false;
 			enable_nestloop = enable_tidscan = true;
+			/* there is one way to go */
+			strata_rowset_counts_values = false;
 		}
 		if (how == STRATA_PLAN_REGISTRY)
 			enable_seqscan = false;
@@ -239,6 +242,7 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 		enable_nestloop = nestloop;
 		enable_tidscan = tidscan;
 		jit_enabled = jit;
+		strata_rowset_counts_values = values;
 		seq_page_cost = seq;
 		random_page_cost = random;
 	}

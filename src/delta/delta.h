@@ -23,6 +23,7 @@ typedef struct StrataDeltaTarget
 		find; /* names: the columns by which signed rows are looked up (an index), NULLs allowed; NIL: key, else whole rows */
 	bool find_unique; /* at most one row of the target for each find value */
 	List *unknown;    /* names, none of the key: signed rows that go say nothing of these columns */
+	bool keeps; /* rows that come with NULL in them replace a row, and keep what it has there: strata_delta_may_keep */
 } StrataDeltaTarget;
 
 typedef struct StrataDeltaCounts
@@ -49,6 +50,8 @@ extern bool strata_delta_apply_signed(const StrataDeltaTarget *target, StrataRow
  */
 extern bool strata_delta_apply_moved(const StrataDeltaTarget *target, StrataRowSet *change, StrataRowSet *moved,
 									 Snapshot snapshot, StrataDeltaCounts *counts);
+/* Whether rows may keep the unknown columns of those they replace: no unique index of the user's makes them go and come instead. */
+extern bool strata_delta_may_keep(const StrataDeltaTarget *target);
 /* Rows that begin with a ctid and its table, each place once. */
 extern StrataRowSet *strata_delta_places(const char *name, const char *sql, Snapshot snapshot, List *rowsets);
 /* A name for a column beside the target's: this one, or one like it. */

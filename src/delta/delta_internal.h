@@ -88,6 +88,7 @@ typedef struct DeltaPair
 	StrataRowSet *updates;
 	StrataRowSet *inserts;
 	Bitmapset *changed; /* attribute numbers of the columns that updates change */
+	bool lost;          /* a row that keeps what the one it replaces has replaces none */
 	MemoryContext context;
 } DeltaPair;
 

@@ -44,6 +44,7 @@ typedef struct Pairing
 	Datum *values;
 	bool *nulls;
 	DeltaPlaces *replaced;
+	int keeps; /* a column that is NULL where a row keeps what was there; < 0: none does */
 	bool twice;
 	char *duplicate;
 } Pairing;
@@ -108,6 +109,8 @@ put_row(Pairing *g, StrataRowSet *rows, const Datum *place, const Datum *values,
 static void
 put_added(Pairing *g, const Datum *place, const Datum *values, const bool *nulls)
 {
+	if (place == NULL && g->keeps >= 0 && nulls[g->keeps])
+		g->p->lost = true;
 	put_row(g, place ? g->p->updates : g->p->inserts, place, values, nulls);
 }
 
@@ -430,6 +433,9 @@ delta_pair(DeltaPair *p)
 	g.attnums = palloc(sizeof(AttrNumber) * Max(1, g.n));
 	for (int i = 0; i < g.n; i++)
 		g.attnums[i] = get_attnum(t->relid, list_nth(t->columns, i));
+	g.keeps = t->keeps ? 0 : -1;
+	while (t->keeps && strcmp(list_nth(t->columns, g.keeps), linitial(t->unknown)) != 0)
+		g.keeps++;
 	p->context = CurrentMemoryContext;
 	survey_added(p, &copies);
 	create_sets(p);
@@ -443,6 +449,7 @@ delta_pair(DeltaPair *p)
 	}
 	if (!paired)
 	{
+		p->lost = false;
 		free_sets(p);
 		create_sets(p);
 		take_all(&g);

@@ -261,6 +261,8 @@ apply(Signed *r, StrataRowSet *moved)
 		return false;
 	r->pair.added = r->change;
 	delta_pair(&r->pair);
+	if (r->pair.lost)
+		return false;
 	if (moved)
 		put_moved(r, moved);
 	work->counts->rows_in = r->pair.comes + (moved ? moved->count : 0);

@@ -183,14 +183,10 @@ is_touched(Relation index, const Bitmapset *changed)
 	return false;
 }
 
-/*
- * A second unique index, which the order of row changes could break for a moment though the end state is right. Where
- * foreign keys of the user's refer to the table, its rows cannot go for a moment: then they are updated in place.
- */
+/* Whether there is a second unique index that looks at one of the columns. */
 static bool
-must_split(const StrataDeltaTarget *t, const Bitmapset *changed)
+has_unique(Relation rel, const Bitmapset *changed)
 {
-	Relation rel = table_open(t->relid, NoLock);
 	List *indexes = RelationGetIndexList(rel);
 	bool unique = false;
 	ListCell *lc;
@@ -203,6 +199,19 @@ must_split(const StrataDeltaTarget *t, const Bitmapset *changed)
 							!index->rd_index->indisprimary && is_touched(index, changed));
 		index_close(index, NoLock);
 	}
+	return unique;
+}
+
+/*
+ * A second unique index, which the order of row changes could break for a moment though the end state is right. Where
+ * foreign keys of the user's refer to the table, its rows cannot go for a moment: then they are updated in place.
+ */
+static bool
+must_split(const StrataDeltaTarget *t, const Bitmapset *changed)
+{
+	Relation rel = table_open(t->relid, NoLock);
+	bool unique = has_unique(rel, changed);
+
 	for (int i = 0; unique && rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
 	{
 		Trigger *trigger = &rel->trigdesc->triggers[i];
@@ -211,6 +220,16 @@ must_split(const StrataDeltaTarget *t, const Bitmapset *changed)
 	}
 	table_close(rel, NoLock);
 	return unique;
+}
+
+bool
+strata_delta_may_keep(const StrataDeltaTarget *t)
+{
+	Relation rel = table_open(t->relid, AccessShareLock);
+	bool unique = has_unique(rel, NULL);
+
+	table_close(rel, NoLock);
+	return !unique;
 }
 
 /* A rule or a BEFORE trigger of the user's that swallows rows would leave the target other than its query, unseen. */
@@ -305,6 +324,23 @@ delete_rows(DeltaWork *work, StrataRowSet *rows, bool settled)
 			 rows, settled);
 }
 
+/* The columns as updates set them. */
+static char *
+new_values(const StrataDeltaTarget *t)
+{
+	List *values = NIL;
+	ListCell *lc;
+
+	foreach (lc, t->columns)
+	{
+		const char *q = quote_identifier(lfirst(lc));
+		bool kept = t->keeps && strata_base_list_has(t->unknown, lfirst(lc));
+
+		values = lappend(values, kept ? psprintf("coalesce(d.%s, t.%s)", q, q) : psprintf("d.%s", q));
+	}
+	return strata_base_join(values, ", ");
+}
+
 static void
 update_rows(DeltaWork *work, StrataRowSet *rows, bool settled)
 {
@@ -314,8 +350,7 @@ update_rows(DeltaWork *work, StrataRowSet *rows, bool settled)
 		return;
 	write_at(work,
 			 psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM %s AS d", t->label,
-					  strata_base_join_quoted(t->columns, ", "), delta_prefixed(t->columns, "d"),
-					  quote_identifier(rows->name)),
+					  strata_base_join_quoted(t->columns, ", "), new_values(t), quote_identifier(rows->name)),
 			 rows, settled);
 }
 

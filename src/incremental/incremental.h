@@ -117,6 +117,10 @@ typedef struct StrataLookups StrataLookups;
 extern StrataLookups *strata_incremental_lookups(const StrataPart *part);
 /* Positions (from 1) of the output columns that are looked up in what has changed (StrataChanged *; NIL: in anything). */
 extern List *strata_lookups_columns(const StrataLookups *lookups, const List *changed);
+/* Whether the rows themselves hang on what has changed. */
+extern bool strata_lookups_rows_changed(const StrataLookups *lookups, const List *changed);
+/* Positions of the output columns, those of the rows, that keys are looked up by. */
+extern List *strata_lookups_inputs(const StrataLookups *lookups);
 /* The rows by themselves, as a query: all output columns, those looked up NULL. */
 extern Query *strata_lookups_rows(const StrataLookups *lookups);
 /*

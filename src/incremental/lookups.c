@@ -199,6 +199,14 @@ is_changed(const StrataLookups *l, const LookupJoin *join, const List *changed)
 	return strata_linear_touches(&context, (Node *) rt_fetch(join->member, l->query->rtable));
 }
 
+bool
+strata_lookups_rows_changed(const StrataLookups *l, const List *changed)
+{
+	LinearContext context = {changed, 0};
+
+	return strata_linear_touches(&context, (Node *) rt_fetch(l->rows, l->query->rtable));
+}
+
 /* Positions, from 1, of the output columns that are looked up in what has changed (NIL: in anything). */
 List *
 strata_lookups_columns(const StrataLookups *l, const List *changed)
@@ -210,6 +218,38 @@ strata_lookups_columns(const StrataLookups *l, const List *changed)
 		if (changed == NIL || is_changed(l, lfirst(lc), changed))
 			columns = list_concat(columns, ((LookupJoin *) lfirst(lc))->columns);
 	return columns;
+}
+
+typedef struct Inputs
+{
+	const StrataLookups *l;
+	List *positions;
+} Inputs;
+
+static bool
+inputs_walker(Node *node, Inputs *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Var))
+	{
+		if (((Var *) node)->varno == (int) context->l->rows)
+			context->positions =
+				list_append_unique_int(context->positions, output_position(context->l, ((Var *) node)->varattno));
+		return false;
+	}
+	return expression_tree_walker(node, inputs_walker, context);
+}
+
+List *
+strata_lookups_inputs(const StrataLookups *l)
+{
+	Inputs context = {l, NIL};
+	ListCell *lc;
+
+	foreach (lc, l->joins)
+		inputs_walker(((LookupJoin *) lfirst(lc))->quals, &context);
+	return context.positions;
 }
 
 /* ---- statements ---- */

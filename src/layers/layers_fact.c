@@ -249,6 +249,15 @@ refuse_change(const Definition *def, const char *option, const char *otherwise)
 								def->model->label)));
 }
 
+/*
+ * Room on each page, so that a row which changes stays on it and no index has to know: that is a sixth of a refresh by changes.
+ */
+static const char *
+fill(const StrataModel *m)
+{
+	return strcmp(m->refresh, "full") == 0 ? "" : " WITH (fillfactor = 95)";
+}
+
 static void
 check_partitions(Definition *def, const List *grain)
 {
@@ -269,7 +278,10 @@ check_partitions(Definition *def, const List *grain)
 						errmsg("partitions_ahead of fact %s is %lld", def->model->label, (long long) ahead),
 						errhint("It is a number of months or years from 0 to %d.", MOST_PARTITIONS_AHEAD)));
 	if (by == NULL)
+	{
+		def->table_clause = pstrdup(fill(def->model));
 		return;
+	}
 	layers_require_columns(def, list_make1(by), "partition_by");
 	type = getBaseType(layers_find_column(def->query_columns, by)->type);
 	if (type != DATEOID && type != TIMESTAMPOID && type != TIMESTAMPTZOID)
@@ -281,7 +293,7 @@ check_partitions(Definition *def, const List *grain)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("partition_unit of fact %s is \"%s\"", def->model->label, unit),
 						errhint("It is 'month' or 'year'.")));
-	def->partition_clause = psprintf(" PARTITION BY RANGE (%s)", quote_identifier(by));
+	def->table_clause = psprintf(" PARTITION BY RANGE (%s)", quote_identifier(by));
 	/* a unique index of a partitioned table must hold the partition column; without it the refresh enforces the grain alone */
 	if (!strata_base_list_has(grain, by))
 		def->key = NIL;
@@ -349,7 +361,8 @@ create_default_partition(const StrataModel *m)
 
 	strata_base_check_identifier(name, "a partition");
 	strata_base_execute(
-		psprintf("CREATE TABLE %s PARTITION OF %s DEFAULT", strata_base_label(m->schema, name), m->label), NULL);
+		psprintf("CREATE TABLE %s PARTITION OF %s DEFAULT%s", strata_base_label(m->schema, name), m->label, fill(m)),
+		NULL);
 	return get_relname_relid(name, get_namespace_oid(m->schema, false));
 }
 
@@ -380,11 +393,19 @@ on_key(const KeyLookup *k, const char *d)
 	return buf.data;
 }
 
+List *
+layers_fact_version_columns(char *surrogate, const List *key)
+{
+	return lcons(surrogate, lappend(lappend(list_copy(key), "valid_from"), "valid_to"));
+}
+
 static char *
 lookup_join(const KeyLookup *k, const char *d)
 {
 	const char *s = quote_identifier(k->surrogate);
 	char *key = layers_list(k->dimension_columns, "v", ", ");
+	/* no others: a change of an attribute then is no change of what is looked up */
+	char *version = layers_list(layers_fact_version_columns(k->surrogate, k->dimension_columns), "v", ", ");
 
 	if (k->is_date)
 		return psprintf("\n  LEFT JOIN %s AS %s ON %s", k->dimension->label, d, on_key(k, d));
@@ -393,15 +414,15 @@ lookup_join(const KeyLookup *k, const char *d)
 						on_key(k, d), d, d, s);
 	if (k->as_of == NULL)
 		return psprintf(
-			"\n  LEFT JOIN (SELECT DISTINCT ON (%s) v.* FROM %s AS v WHERE v.%s <> 0 ORDER BY %s, v.valid_from DESC) AS %s ON %s",
-			key, k->dimension->label, s, key, d, on_key(k, d));
+			"\n  LEFT JOIN (SELECT DISTINCT ON (%s) %s FROM %s AS v WHERE v.%s <> 0 ORDER BY %s, v.valid_from DESC) AS %s ON %s",
+			key, version, k->dimension->label, s, key, d, on_key(k, d));
 	if (k->early_first)
 		return psprintf(
-			"\n  LEFT JOIN (SELECT v.*, CASE WHEN lag(v.valid_from) OVER (PARTITION BY %s ORDER BY v.valid_from) IS NULL THEN '-infinity'"
+			"\n  LEFT JOIN (SELECT %s, CASE WHEN lag(v.valid_from) OVER (PARTITION BY %s ORDER BY v.valid_from) IS NULL THEN '-infinity'"
 			" ELSE v.valid_from END AS strata_from FROM %s AS v WHERE v.%s <> 0) AS %s\n"
 			"    ON %s AND q.%s >= %s.strata_from AND (%s.valid_to IS NULL OR q.%s < %s.valid_to)",
-			key, k->dimension->label, s, d, on_key(k, d), quote_identifier(k->as_of), d, d, quote_identifier(k->as_of),
-			d);
+			version, key, k->dimension->label, s, d, on_key(k, d), quote_identifier(k->as_of), d, d,
+			quote_identifier(k->as_of), d);
 	return psprintf(
 		"\n  LEFT JOIN %s AS %s\n    ON %s AND %s.%s <> 0 AND q.%s >= %s.valid_from AND (%s.valid_to IS NULL OR q.%s < %s.valid_to)",
 		k->dimension->label, d, on_key(k, d), d, s, quote_identifier(k->as_of), d, d, quote_identifier(k->as_of), d);
@@ -583,10 +604,10 @@ make_partitions(StrataModel *m, StrataRowSet *rows, const StrataRefresh *refresh
 								   m->label, strata_base_label(m->schema, name)),
 							errdetail("It was detached, or was there before."),
 							errhint("Drop or rename it, or attach it again; the refresh fills what is missing.")));
-		strata_base_execute(psprintf("CREATE TABLE %s PARTITION OF %s FOR VALUES FROM (%s) TO (%s)",
+		strata_base_execute(psprintf("CREATE TABLE %s PARTITION OF %s FOR VALUES FROM (%s) TO (%s)%s",
 									 strata_base_label(m->schema, name), m->label,
 									 strata_base_literal(strata_rows_text(needed, i, 2)),
-									 strata_base_literal(strata_rows_text(needed, i, 3))),
+									 strata_base_literal(strata_rows_text(needed, i, 3)), fill(m)),
 							NULL);
 		made = lappend_oid(made, get_relname_relid(name, get_rel_namespace(m->relid)));
 	}

@@ -84,7 +84,10 @@ typedef struct IncrementalLookup
 	bool infer;              /* its members that are lacking are made */
 } IncrementalLookup;
 
-extern List *layers_fact_lookups(StrataModel *model); /* layers_fact.c */
+/* layers_fact.c */
+extern List *layers_fact_lookups(StrataModel *model);
+/* Names of what a version is looked up by, in the order that a part which reads it has them; a part of first versions adds where they begin. */
+extern List *layers_fact_version_columns(char *surrogate, const List *key);
 
 typedef enum IncrementalOpen
 {

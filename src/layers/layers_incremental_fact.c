@@ -11,42 +11,52 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
-/* Whether the table is the dimension, or a part computed from nothing but it. */
-static bool
-is_of_dimension(const Work *w, Oid relid, Oid dimension)
+static List *
+version_columns(const IncrementalLookup *l)
 {
-	StrataChanged of = {dimension, NULL};
+	return layers_fact_version_columns(l->surrogate, l->dimension_columns);
+}
+
+/* Whether the hidden table is of a part that gives versions of the dimension, as the look-ups read them; columns: the version's, and more. */
+static bool
+has_versions(Oid relid, const IncrementalLookup *l)
+{
+	List *wanted = version_columns(l);
+	List *present = layers_target_columns(relid);
+	ListCell *lc;
+
+	if (list_length(present) < list_length(wanted) || list_length(present) > list_length(wanted) + 1)
+		return false;
+	foreach (lc, wanted)
+		if (get_atttype(l->dimension, get_attnum(l->dimension, lfirst(lc))) !=
+			((TargetColumn *) list_nth(present, foreach_current_index(lc)))->type_oid)
+			return false;
+	return true;
+}
+
+/* Whether the table is the look-up's dimension, or a part of its versions computed from nothing but it. */
+static bool
+is_of_dimension(const Work *w, Oid relid, const IncrementalLookup *l)
+{
+	StrataChanged of = {l->dimension, NULL};
 	int at = list_member_oid(w->m->hidden, relid) ? 0 : -1;
 
-	if (relid == dimension)
+	if (relid == l->dimension)
 		return true;
 	if (at < 0)
 		return false;
 	while (list_nth_oid(w->m->hidden, at) != relid)
 		at++;
-	return layers_work_reads((Node *) ((StrataPart *) list_nth(w->m->plan->parts, at))->query, list_make1(&of));
+	return layers_work_reads((Node *) ((StrataPart *) list_nth(w->m->plan->parts, at))->query, list_make1(&of)) &&
+		   has_versions(relid, l);
 }
 
 /* Its place among the columns of the dimension's row set (by attribute), or of the part's (columns as they stand). */
 static char *
-change_column(Oid relid, const StrataRowSet *change, Oid dimension, const char *alias, const char *name)
+change_column(const IncrementalLookup *l, Oid relid, const StrataRowSet *change, const char *alias, const char *name)
 {
-	AttrNumber attnum = get_attnum(dimension, name);
-	int position = 0;
+	int position = relid == l->dimension ? get_attnum(relid, name) : layers_position(version_columns(l), name) + 1;
 
-	if (relid == dimension)
-		position = attnum;
-	else
-	{
-		ListCell *lc;
-
-		foreach (lc, layers_target_columns(dimension))
-		{
-			position++;
-			if (strcmp(((TargetColumn *) lfirst(lc))->name, name) == 0)
-				break;
-		}
-	}
 	return psprintf("%s.%s", alias, quote_identifier(NameStr(TupleDescAttr(change->desc, position - 1)->attname)));
 }
 
@@ -63,7 +73,7 @@ same_key(const IncrementalLookup *l, const StrataChanged *changed, const StrataR
 
 		appendStringInfo(&same, " AND o.%s %s %s", quote_identifier(list_nth(l->fact_columns, i)),
 						 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, name))),
-						 change_column(changed->relid, change, l->dimension, alias, name));
+						 change_column(l, changed->relid, change, alias, name));
 	}
 	return same.data;
 }
@@ -77,9 +87,9 @@ begins(const IncrementalLookup *l, const StrataChanged *changed, const StrataRow
 	if (l->as_of == NULL || (changed->relid == l->dimension) == l->early_first)
 		return NULL;
 	if (!l->early_first)
-		return change_column(changed->relid, change, l->dimension, "n", "valid_from");
-	/* after the columns of the dimension, in the part that is of this look-up and not of another */
-	at = list_length(layers_target_columns(l->dimension));
+		return change_column(l, changed->relid, change, "n", "valid_from");
+	/* after the columns of the version, in the part that is of this look-up and not of another */
+	at = list_length(version_columns(l));
 	if (change->desc->natts != at + 2 ||
 		TupleDescAttr(change->desc, at)->atttypid != get_atttype(l->dimension, get_attnum(l->dimension, "valid_from")))
 		return NULL;
@@ -94,13 +104,13 @@ static void
 facts_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *changed, StrataRowSet *change,
 				const char *select, StringInfo sql)
 {
-	char *surrogate = change_column(changed->relid, change, l->dimension, "c", l->surrogate);
+	char *surrogate = change_column(l, changed->relid, change, "c", l->surrogate);
 	char *from = begins(l, changed, change);
 	const char *key = quote_identifier(l->column);
 	const char *fact = w->m->model->label;
-	char *stays = psprintf("n.strata_sign > 0 AND %s = o.%s%s",
-						   change_column(changed->relid, change, l->dimension, "n", l->surrogate), key,
-						   same_key(l, changed, change, "n"));
+	char *stays =
+		psprintf("n.strata_sign > 0 AND %s = o.%s%s", change_column(l, changed->relid, change, "n", l->surrogate), key,
+				 same_key(l, changed, change, "n"));
 	ListCell *lc;
 
 	appendStringInfo(
@@ -116,15 +126,14 @@ facts_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *change
 	{
 		StringInfoData same;
 		char *as_of = psprintf("o.%s", quote_identifier(l->as_of));
-		char *to = change_column(changed->relid, change, l->dimension, "n", "valid_to");
-		char *new_surrogate = change_column(changed->relid, change, l->dimension, "n", l->surrogate);
+		char *to = change_column(l, changed->relid, change, "n", "valid_to");
+		char *new_surrogate = change_column(l, changed->relid, change, "n", l->surrogate);
 
 		initStringInfo(&same);
 		foreach (lc, l->dimension_columns)
-			appendStringInfo(&same, " AND %s %s %s",
-							 change_column(changed->relid, change, l->dimension, "n", lfirst(lc)),
+			appendStringInfo(&same, " AND %s %s %s", change_column(l, changed->relid, change, "n", lfirst(lc)),
 							 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, lfirst(lc)))),
-							 change_column(changed->relid, change, l->dimension, "c", lfirst(lc)));
+							 change_column(l, changed->relid, change, "c", lfirst(lc)));
 		appendStringInfo(
 			sql,
 			"SELECT %s\n  FROM (SELECT DISTINCT %s AS strata_key FROM %s AS c WHERE c.strata_sign < 0 AND NOT EXISTS (SELECT 1"
@@ -138,7 +147,7 @@ facts_by_lookup(Work *w, const IncrementalLookup *l, const StrataChanged *change
 
 /* SQL of the grains to be computed again; NULL: no dimension has changed, and the change of the source is all there is. */
 static char *
-fact_grains(Work *w, const StrataPart *part)
+fact_grains(Work *w, const StrataPart *part, const StrataLookups *lookups, const List *grain)
 {
 	StringInfoData sql;
 	List *others = NIL;
@@ -158,13 +167,14 @@ fact_grains(Work *w, const StrataPart *part)
 		{
 			IncrementalLookup *l = lfirst(lc2);
 
-			if (!is_of_dimension(w, c->relid, l->dimension))
+			if (!is_of_dimension(w, c->relid, l))
 				continue;
-			facts_by_lookup(w, l, c, list_nth(w->rowsets, foreach_current_index(lc)), layers_list(w->m->key, "o", ", "),
+			facts_by_lookup(w, l, c, list_nth(w->rowsets, foreach_current_index(lc)), layers_list(grain, "o", ", "),
 							&sql);
 			found = true;
 		}
-		if (!found)
+		/* the fact's own query may read it, too */
+		if (!found || lookups == NULL || strata_lookups_rows_changed(lookups, list_make1(c)))
 			others = lappend(others, c);
 	}
 	if (sql.len == 0)
@@ -175,13 +185,15 @@ fact_grains(Work *w, const StrataPart *part)
 
 /*
  * By grain: a fact whose dimensions have changed: joining the source to the changed versions would read all of the source where it has no index
- * for that. The fact knows its own keys.
+ * for that. The fact knows its own keys. Those in the grain may become others: the grain's other columns say which facts are looked at.
  */
 static void
 by_grain(Work *w, const StrataPart *part, bool *done)
 {
 	StrataPart *keyed;
 	List *positions = NIL;
+	List *keys = NIL;
+	List *grain;
 	StrataDeltaTarget t = layers_work_target(w, part);
 	StrataRowSet *grains;
 	StringInfoData names;
@@ -189,13 +201,19 @@ by_grain(Work *w, const StrataPart *part, bool *done)
 	ListCell *lc;
 
 	initStringInfo(&names);
-	foreach (lc, w->m->key)
+	foreach (lc, w->m->lookups)
+		keys = lappend(keys, ((IncrementalLookup *) lfirst(lc))->column);
+	grain = layers_without(w->m->key, keys);
+	*done = grain != NIL;
+	if (grain == NIL)
+		return;
+	foreach (lc, grain)
 	{
 		positions = lappend_int(positions, layers_position(t.columns, lfirst(lc)) + 1);
 		appendStringInfo(&names, "%sk%d", foreach_current_index(lc) > 0 ? ", " : "", foreach_current_index(lc) + 1);
 	}
 	keyed = strata_incremental_by_key(part, positions);
-	sql = fact_grains(w, keyed);
+	sql = fact_grains(w, keyed, strata_incremental_lookups(part), grain);
 	*done = sql != NULL;
 	if (sql == NULL)
 		return;
@@ -205,7 +223,7 @@ by_grain(Work *w, const StrataPart *part, bool *done)
 		layers_work_apply(w, part, strata_incremental_restricted(keyed, "strata_keys", false),
 						  layers_work_with(w->rowsets, grains),
 						  psprintf("EXISTS (SELECT 1 FROM strata_keys AS k WHERE %s)",
-								   strata_incremental_key_match(keyed, "o", w->m->key, "k", false)));
+								   strata_incremental_key_match(keyed, "o", grain, "k", false)));
 	}
 	strata_rowset_free(grains);
 }
@@ -350,7 +368,7 @@ facts_to_look_up(ByRows *b, const StrataPart *part, const List *positions, char 
 
 		/* a dimension that is read through a part of its own concerns no fact but by that part's change */
 		foreach (lc2, layers_work_reads((Node *) part->query, list_make1(c)) ? w->m->lookups : NIL)
-			if (is_of_dimension(w, c->relid, ((IncrementalLookup *) lfirst(lc2))->dimension))
+			if (is_of_dimension(w, c->relid, lfirst(lc2)))
 				facts_by_lookup(w, lfirst(lc2), c, list_nth(w->rowsets, foreach_current_index(lc)), select.data, &sql);
 	}
 	*names = columns.data;
@@ -381,27 +399,67 @@ look_up_again(ByRows *b, const StrataPart *part)
 	strata_rowset_free(facts);
 }
 
-/* Keys for the rows that come. */
-static void
-look_up(ByRows *b)
+/* A condition on o: versions of one of its members have changed; NULL: none of any have. */
+static char *
+members_changed(const ByRows *b, const StrataPart *part)
 {
-	StrataRowSet *rows = b->change;
-	StrataRowSet *change;
-	TupleTableSlot *slot;
-	int n = list_length(b->target.columns);
+	StringInfoData sql;
+	ListCell *lc;
+	ListCell *lc2;
 
-	if (rows->count == 0)
-		return;
-	change = strata_base_run_lookups(
-		"strata_come",
-		psprintf("SELECT * FROM (%s) AS r WHERE strata_sign > 0", strata_lookups_over(b->lookups, rows, 0, NIL)),
-		b->w->refresh->snapshot, list_make1(rows));
-	slot = strata_rowset_rewind(rows);
-	while (strata_rowset_next(rows, slot))
-		if (DatumGetInt32(slot->tts_values[n]) < 0)
-			strata_rowset_put(change, slot->tts_values, slot->tts_isnull);
-	strata_rowset_free(rows);
-	b->change = change;
+	initStringInfo(&sql);
+	foreach (lc, b->w->changed)
+	{
+		StrataChanged *c = lfirst(lc);
+		StrataRowSet *set = list_nth(b->w->rowsets, foreach_current_index(lc));
+
+		foreach (lc2, layers_work_reads((Node *) part->query, list_make1(c)) ? b->w->m->lookups : NIL)
+		{
+			IncrementalLookup *l = lfirst(lc2);
+
+			if (is_of_dimension(b->w, c->relid, l))
+				appendStringInfo(&sql, "%sEXISTS (SELECT FROM %s AS c WHERE true%s)", sql.len > 0 ? " OR " : "",
+								 set->name, same_key(l, c, set, "c"));
+		}
+	}
+	return sql.len > 0 ? sql.data : NULL;
+}
+
+static void
+add_rows(StrataRowSet *to, StrataRowSet *from, int sign, bool only_gone)
+{
+	TupleTableSlot *slot = strata_rowset_rewind(from);
+
+	while (strata_rowset_next(from, slot))
+		if (!only_gone || DatumGetInt32(slot->tts_values[sign]) < 0)
+			strata_rowset_put(to, slot->tts_values, slot->tts_isnull);
+	strata_rowset_free(from);
+}
+
+/* Keys for the rows that come, but those that keep the keys of the row they replace. */
+static void
+look_up(ByRows *b, const StrataPart *part)
+{
+	Work *w = b->w;
+	int sign = list_length(b->target.columns);
+	StrataRowSet *kept =
+		layers_work_keep_keys(w, &b->target, strata_lookups_inputs(b->lookups), members_changed(b, part), &b->change);
+	StrataRowSet *change;
+
+	if (b->change->count > 0)
+	{
+		change = strata_base_run_lookups("strata_come",
+										 psprintf("SELECT * FROM (%s) AS r WHERE strata_sign > 0",
+												  strata_lookups_over(b->lookups, b->change, 0, NIL)),
+										 w->refresh->snapshot, list_make1(b->change));
+		add_rows(change, b->change, sign, true);
+		b->change = change;
+	}
+	if (kept)
+	{
+		b->target.keeps = kept->count > 0;
+		add_rows(b->change, kept, sign, false);
+	}
 }
 
 /* What the layer is shown: the facts with other keys are rows that came, too. */
@@ -471,7 +529,7 @@ by_rows(Work *w, const StrataPart *part, bool *failed)
 	if (*failed)
 		return true;
 	look_up_again(&b, part);
-	look_up(&b);
+	look_up(&b, part);
 	*failed = !write_rows(&b, part);
 	strata_rowset_free(b.change);
 	strata_rowset_free(b.moved);
@@ -578,7 +636,7 @@ layers_work_index_lookups(Work *w)
 		bool concerned = false;
 
 		foreach (lc2, w->changed)
-			concerned = concerned || is_of_dimension(w, ((StrataChanged *) lfirst(lc2))->relid, l->dimension);
+			concerned = concerned || is_of_dimension(w, ((StrataChanged *) lfirst(lc2))->relid, l);
 		if (concerned && !has_index(model, l->column))
 		{
 			if (!may_index(model->relid))
@@ -619,7 +677,7 @@ layers_work_lost_members(Work *w)
 
 				appendStringInfo(&same, "%sd.%s %s %s", i > 0 ? " AND " : "", quote_identifier(name),
 								 strata_base_equality(get_atttype(l->dimension, get_attnum(l->dimension, name))),
-								 change_column(l->dimension, change, l->dimension, "c", name));
+								 change_column(l, l->dimension, change, "c", name));
 			}
 			if (strata_base_run_query(
 					psprintf("SELECT FROM %s AS c WHERE c.strata_sign < 0 AND NOT EXISTS (SELECT FROM %s AS d WHERE %s)"

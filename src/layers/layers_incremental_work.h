@@ -67,6 +67,12 @@ extern bool layers_work_algebra(Work *w, const StrataPart *part);
 extern bool layers_work_rescan_groups(Work *w, const StrataPart *part, StrataRowSet *keys);
 /* layers_incremental_fact.c; done: it was, by looking the dimensions' changes up in the fact */
 extern bool layers_work_fact(Work *w, const StrataPart *part, bool *done);
+/*
+ * layers_incremental_keep.c: of the change (signed rows, keys NULL) takes those that come and keep the keys of the row they replace; NULL: there are
+ * none. inputs: positions (from 1) of the columns that keys are looked up by; members: condition (on o) that members of the row have changed; NULL: none has.
+ */
+extern StrataRowSet *layers_work_keep_keys(Work *w, const StrataDeltaTarget *target, const List *inputs,
+										   const char *members, StrataRowSet **change);
 /* A dimension that has lost a member which the fact would have it keep: label; NULL none. */
 extern const char *layers_work_lost_members(Work *w);
 /* key columns whose dimension has changed get an index; what cannot have one leaves the model's lookups */

@@ -40,7 +40,7 @@ typedef struct Definition
 	List *edges;             /* StrataLineageRow *: likewise */
 	char *rejects;           /* staging as a view: the query of its rejected rows */
 	char *table_constraints; /* ", CHECK (...)" clauses of a new target; NULL none */
-	char *partition_clause;  /* " PARTITION BY ..." of a new target; NULL none */
+	char *table_clause;      /* " PARTITION BY ..." or " WITH (...)" of a new target; NULL none */
 	List *changes;           /* char *: what differs from the old definition, in words */
 } Definition;
 

@@ -184,7 +184,7 @@ layers_create_target(Definition *def)
 		if (def->key != NIL)
 			appendStringInfo(&sql, ", PRIMARY KEY (%s)", strata_base_join_quoted(def->key, ", "));
 		appendStringInfo(&sql, "%s)%s", def->table_constraints ? def->table_constraints : "",
-						 def->partition_clause ? def->partition_clause : "");
+						 def->table_clause ? def->table_clause : "");
 	}
 	strata_base_execute(sql.data, NULL);
 }
