@@ -13,6 +13,7 @@ typedef struct DeltaWork
 	Snapshot snapshot;
 	List *rowsets;
 	StrataDeltaCounts *counts;
+	bool stored; /* updates leave what they have NULLs for as it is stored: it is not known here */
 } DeltaWork;
 
 extern void delta_keyed(DeltaWork *work);

@@ -44,7 +44,8 @@ typedef struct Pairing
 	Datum *values;
 	bool *nulls;
 	DeltaPlaces *replaced;
-	int keeps; /* a column that is NULL where a row keeps what was there; < 0: none does */
+	int *keeps; /* positions of columns that are NULL where a row keeps what the one it replaces has */
+	int nkeeps;
 	bool twice;
 	char *duplicate;
 } Pairing;
@@ -109,9 +110,25 @@ put_row(Pairing *g, StrataRowSet *rows, const Datum *place, const Datum *values,
 static void
 put_added(Pairing *g, const Datum *place, const Datum *values, const bool *nulls)
 {
-	if (place == NULL && g->keeps >= 0 && nulls[g->keeps])
+	if (place == NULL && g->nkeeps > 0 && nulls[g->keeps[0]])
 		g->p->lost = true;
 	put_row(g, place ? g->p->updates : g->p->inserts, place, values, nulls);
+}
+
+/* What a row keeps is taken from the one it replaces, where that has it. */
+static void
+keep(Pairing *g, Datum *values, bool *nulls, const Datum *old_values, const bool *old_nulls)
+{
+	for (int i = 0; i < g->nkeeps; i++)
+	{
+		int at = g->keeps[i];
+
+		if (!nulls[at])
+			continue;
+		values[at] = old_values[at];
+		nulls[at] = old_nulls[at];
+		g->p->work->stored |= nulls[at];
+	}
 }
 
 static void
@@ -280,6 +297,7 @@ pair_here(Pairing *g, const List *by)
 		else
 		{
 			same->replaced = true;
+			keep(g, slot->tts_values, slot->tts_isnull, went->tts_values + 2, went->tts_isnull + 2);
 			put_added(g, went->tts_values, slot->tts_values, slot->tts_isnull);
 			note_changed(g, slot->tts_values, slot->tts_isnull, went->tts_values + 2, went->tts_isnull + 2);
 		}
@@ -331,6 +349,7 @@ receive_pair(TupleTableSlot *slot, DestReceiver *self)
 	{
 		if (delta_places_add(g->replaced, DatumGetObjectId(values[1]), (ItemPointer) DatumGetPointer(values[0])))
 			note_twice(g, values + 3, nulls + 3);
+		keep(g, values + 3, nulls + 3, values + 3 + g->n, nulls + 3 + g->n);
 		put_added(g, values, values + 3, nulls + 3);
 		note_changed(g, values + 3, nulls + 3, values + 3 + g->n, nulls + 3 + g->n);
 	}
@@ -433,9 +452,10 @@ delta_pair(DeltaPair *p)
 	g.attnums = palloc(sizeof(AttrNumber) * Max(1, g.n));
 	for (int i = 0; i < g.n; i++)
 		g.attnums[i] = get_attnum(t->relid, list_nth(t->columns, i));
-	g.keeps = t->keeps ? 0 : -1;
-	while (t->keeps && strcmp(list_nth(t->columns, g.keeps), linitial(t->unknown)) != 0)
-		g.keeps++;
+	g.keeps = palloc(sizeof(int) * Max(1, g.n));
+	for (int i = 0; i < g.n && t->keeps; i++)
+		if (strata_base_list_has(t->unknown, list_nth(t->columns, i)))
+			g.keeps[g.nkeeps++] = i;
 	p->context = CurrentMemoryContext;
 	survey_added(p, &copies);
 	create_sets(p);

@@ -34,6 +34,7 @@ typedef struct Signed
 	DeltaPlaces *offered;
 	Datum *values;
 	bool *nulls;
+	TupleTableSlot *candidate; /* that is offered; NULL: one offered before is told */
 	bool near;  /* the match tells a row's partition */
 	bool stays; /* one row per find value: a row comes for one that stays */
 } Signed;
@@ -89,7 +90,9 @@ receive_candidate(TupleTableSlot *slot, DestReceiver *self)
 	if (r->offered && delta_places_add(r->offered, table, tid))
 		return true;
 	tell(r, slot->tts_values + 2, slot->tts_isnull + 2);
+	r->candidate = slot;
 	strata_signed_offer(r->wanted, r->told_values, r->told_nulls, tid, table);
+	r->candidate = NULL;
 	return true;
 }
 
@@ -110,7 +113,13 @@ take(void *arg, ItemPointer tid, Oid table, Datum *values, bool *nulls)
 {
 	Signed *r = arg;
 
-	spread(r, values, nulls);
+	if (r->candidate == NULL)
+		spread(r, values, nulls);
+	else
+	{
+		memcpy(r->values + 2, r->candidate->tts_values + 2, sizeof(Datum) * r->ncolumns);
+		memcpy(r->nulls + 2, r->candidate->tts_isnull + 2, sizeof(bool) * r->ncolumns);
+	}
 	r->values[0] = PointerGetDatum(tid);
 	r->values[1] = ObjectIdGetDatum(table);
 	r->nulls[0] = r->nulls[1] = false;

@@ -326,17 +326,18 @@ delete_rows(DeltaWork *work, StrataRowSet *rows, bool settled)
 
 /* The columns as updates set them. */
 static char *
-new_values(const StrataDeltaTarget *t)
+new_values(const DeltaWork *work)
 {
+	const StrataDeltaTarget *t = work->target;
 	List *values = NIL;
 	ListCell *lc;
 
 	foreach (lc, t->columns)
 	{
 		const char *q = quote_identifier(lfirst(lc));
-		bool kept = t->keeps && strata_base_list_has(t->unknown, lfirst(lc));
+		bool stored = work->stored && strata_base_list_has(t->unknown, lfirst(lc));
 
-		values = lappend(values, kept ? psprintf("coalesce(d.%s, t.%s)", q, q) : psprintf("d.%s", q));
+		values = lappend(values, stored ? psprintf("coalesce(d.%s, t.%s)", q, q) : psprintf("d.%s", q));
 	}
 	return strata_base_join(values, ", ");
 }
@@ -346,11 +347,11 @@ update_rows(DeltaWork *work, StrataRowSet *rows, bool settled)
 {
 	const StrataDeltaTarget *t = work->target;
 
-	if (write_directly(work, rows, CMD_UPDATE))
+	if (!work->stored && write_directly(work, rows, CMD_UPDATE))
 		return;
 	write_at(work,
 			 psprintf("UPDATE %s AS t SET (%s) = ROW(%s) FROM %s AS d", t->label,
-					  strata_base_join_quoted(t->columns, ", "), new_values(t), quote_identifier(rows->name)),
+					  strata_base_join_quoted(t->columns, ", "), new_values(work), quote_identifier(rows->name)),
 			 rows, settled);
 }
 
