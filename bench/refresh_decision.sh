@@ -12,7 +12,7 @@
 set -euo pipefail
 export PGHOST=${PGHOST:?} PGPORT=${PGPORT:?} PGUSER=${PGUSER:?} PGDATABASE=${PGDATABASE:?}
 ROWS=${BENCH_ROWS:-1000000} ROUNDS=${ROUNDS:-1} KEPT_ROWS=${KEPT_ROWS:-$((3 * ROWS))}
-MARTS=${MARTS:-by_customer by_region_category by_day by_region_dimension by_rate extremes_wide distinct_wide distinct_customer distinct_join texts window kept}
+MARTS=${MARTS:-by_customer by_region_category by_day by_region_dimension by_rate extremes_wide distinct_wide distinct_customer distinct_join texts window sets_parted kept}
 SHARES=${SHARES:-0.0002 0.02 0.2}
 export PGOPTIONS="${PGOPTIONS:-} -c max_parallel_workers_per_gather=0"
 
@@ -40,6 +40,12 @@ CREATE INDEX ON b.orders (day);
 -- two fifths of the orders, for what takes long in full
 CREATE TABLE b.small (LIKE b.orders INCLUDING ALL);
 INSERT INTO b.small SELECT * FROM b.orders WHERE id % 5 < 2;
+-- a partition for each month
+CREATE TABLE b.parted (LIKE b.orders INCLUDING DEFAULTS) PARTITION BY RANGE (day);
+SELECT format('CREATE TABLE b.parted_%s PARTITION OF b.parted FOR VALUES FROM (%L) TO (%L)', n, date '2024-01-01' + n * interval '1 month', date '2024-01-01' + (n + 1) * interval '1 month')
+  FROM generate_series(0, 24) AS n \gexec
+CREATE INDEX ON b.parted (customer);
+INSERT INTO b.parted SELECT * FROM b.orders;
 CREATE TABLE b.kept_rows (id bigint PRIMARY KEY, customer integer NOT NULL, product integer NOT NULL, amount numeric(12,2) NOT NULL, day date NOT NULL,
                      status smallint);
 INSERT INTO b.kept_rows SELECT i, i % 10000, i % 1000, i % 1000, date '2024-01-01' + (i % 730)::integer, i % 5 FROM generate_series(1, :kept::bigint) AS i;
@@ -62,6 +68,7 @@ mart() {
 		distinct_join) echo "SELECT c.region, p.category, count(DISTINCT o.customer) AS n, avg(o.amount) AS a FROM b.small AS o JOIN b.customer AS c ON c.id = o.customer JOIN b.product AS p ON p.id = o.product GROUP BY c.region, p.category|region, category|small|random()" ;;
 		texts) echo "SELECT customer, string_agg(product::text, ',' ORDER BY id) AS products, count(*) AS n FROM b.small GROUP BY customer|customer|small|random()" ;;
 		window) echo "SELECT id, customer, amount, row_number() OVER (PARTITION BY customer ORDER BY id) AS nth, sum(amount) OVER (PARTITION BY customer ORDER BY id) AS so_far FROM b.small|id|small|random()" ;;
+		sets_parted) echo "SELECT c.region, p.category, count(*) AS n, sum(o.amount) AS s, grouping(c.region, p.category) AS g FROM b.parted AS o JOIN b.customer AS c ON c.id = o.customer JOIN b.product AS p ON p.id = o.product GROUP BY GROUPING SETS ((c.region, p.category), (c.region), (p.category), ())||customer|random()" ;;
 		kept) echo "SELECT id, customer, product, amount FROM b.kept_rows WHERE amount >= 0|id|kept_rows|id" ;;
 		*) echo "refresh_decision: there is no mart $1" >&2; exit 1 ;;
 	esac
@@ -114,7 +121,7 @@ for name in $MARTS; do
 	[ "$name" != by_rate ] || shares=${RATE_SHARES:-0.04 0.2}
 	{
 		for rule in auto algebra keys full; do
-			echo "SELECT strata.define_mart('b.r_$rule', \$q\$$query\$q\$, key => '{$key}');"
+			echo "SELECT strata.define_mart('b.r_$rule', \$q\$$query\$q\$${key:+, key => '{$key}'});"
 		done
 		echo "SELECT count(*) FROM strata.refresh('b.*'); VACUUM (ANALYZE); CHECKPOINT;"
 	} | sql >/dev/null

@@ -35,8 +35,8 @@ typedef struct Signed
 	Datum *values;
 	bool *nulls;
 	TupleTableSlot *candidate; /* that is offered; NULL: one offered before is told */
-	bool near;  /* the match tells a row's partition */
-	bool stays; /* one row per find value: a row comes for one that stays */
+	bool near;                 /* the match tells a row's partition */
+	bool stays;                /* one row per find value: a row comes for one that stays */
 } Signed;
 
 TupleDesc
