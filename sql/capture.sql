@@ -33,6 +33,7 @@ CREATE TABLE strata_state.capture_consumer (
     system_id   bigint,
     why         text,                               -- why there is no position
     advanced_at timestamptz,
+    starts      bigint[],                           -- from which page on it reads: see src/capture/capture_start.c
     PRIMARY KEY (relation, consumer)
 );
 CREATE INDEX ON strata_state.capture_consumer (relid);

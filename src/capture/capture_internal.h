@@ -6,6 +6,7 @@
 
 #include "capture/capture.h"
 
+#include "access/heapam.h"
 #include "access/transam.h"
 #include "utils/rel.h"
 
@@ -13,6 +14,10 @@
 #define CAPTURE_SEGMENTS 4
 /* Columns before those of the source: xid8, and the statement's number, negative for a row that left. */
 #define CAPTURE_PREFIX 2
+/* A statement's rows stand so many pages before the end of the change table at most, as its end was when the statement was captured. */
+#ifndef CAPTURE_STRAY
+#define CAPTURE_STRAY 32
+#endif
 
 extern int capture_lock_timeout; /* ms */
 extern int capture_segment_size; /* kB */
@@ -71,6 +76,15 @@ typedef struct CaptureSegment
 	CapturePosition *sealed;
 } CaptureSegment;
 
+/* Where rows begin that a position lacks. */
+typedef struct CaptureStart
+{
+	uint64 file; /* of the change table, and which one */
+	uint64 from; /* rows of transactions from .. until - 1; until = 0: of all others */
+	uint64 until;
+	BlockNumber block;
+} CaptureStart;
+
 typedef struct CaptureConsumer
 {
 	Oid relation;
@@ -80,6 +94,8 @@ typedef struct CaptureConsumer
 	int64 generation;
 	int64 system_id;
 	char *why;
+	CaptureStart *starts;
+	int n_starts;
 } CaptureConsumer;
 
 extern Oid capture_table(const char *name); /* of strata_state; InvalidOid when it is not there */
@@ -136,7 +152,7 @@ extern void capture_write_mark(Oid relid, const char *why);
 extern void capture_write_mark_source(Relation source, const char *why); /* a table, or a partition of it */
 extern void capture_merge_init(void);                                    /* capture_merge.c */
 
-/* ---- reading (capture_read.c, capture_rows.c, capture_stream.c) ---- */
+/* ---- reading (capture_read.c, capture_rows.c, capture_start.c, capture_stream.c) ---- */
 
 typedef struct StrataCaptureState
 {
@@ -147,9 +163,16 @@ typedef struct StrataCaptureState
 	const char *why_not;   /* when to is NULL */
 	CaptureSignature *signature;
 	CaptureRow *row;
-	List *segments;  /* Oid: to be read */
-	uint64 pages;    /* of them */
-	uint64 estimate; /* rows of the window; 0: not asked for yet */
+	List *segments;                      /* Oid: to be read */
+	BlockNumber first[CAPTURE_SEGMENTS]; /* from where on, per segment */
+	uint64 pages;                        /* of them, to be read */
+	uint64 held;                         /* pages they have */
+	uint64 estimate;                     /* rows of the window; 0: not asked for yet */
+	CaptureStart *starts;                /* of from */
+	int n_starts;
+	CaptureStart *next; /* of to */
+	int n_next;
+	int next_size;
 } StrataCaptureState;
 
 /* The run's snapshot, and all that this transaction did before, are what is seen until the snapshot is popped. */
@@ -160,6 +183,14 @@ typedef void (*CaptureRowCallback)(TupleTableSlot *slot, int64 step, void *arg);
 /* The rows of the window, at most so many (0: all); how many there were. */
 extern int64 capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, CaptureRowCallback callback,
 						  void *arg);
+
+extern CaptureStart *capture_starts_parse(Datum array, int *n);
+extern Datum capture_starts_datum(const CaptureStart *starts, int n); /* bigint[] */
+/* The page of a change table before which no row of the window stands; from and starts are set. */
+extern BlockNumber capture_start(const StrataCaptureState *state, Relation rel);
+extern TableScanDesc capture_begin_scan(Relation rel, Snapshot snapshot, BlockNumber first);
+/* Sets next: what goes with to. */
+extern void capture_note_starts(StrataCaptureState *state, Snapshot snapshot);
 
 /* The relation's columns by attribute number, and strata_sign. */
 /* Which column of the change tables holds which of the relation's so many; 0: none. */

@@ -60,6 +60,7 @@ capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, Cap
 	int64 count = 0;
 	/* what was seen by earlier refreshes stands first */
 	ScanDirection direction = most == 0 ? ForwardScanDirection : BackwardScanDirection;
+	int i = 0;
 	ListCell *lc;
 
 	capture_push_snapshot(snapshot);
@@ -67,7 +68,7 @@ capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, Cap
 	{
 		Relation rel = table_open(lfirst_oid(lc), AccessShareLock);
 		TupleTableSlot *slot = table_slot_create(rel, NULL);
-		TableScanDesc scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
+		TableScanDesc scan = capture_begin_scan(rel, GetActiveSnapshot(), state->first[i++]);
 
 		while ((most == 0 || count < most) && table_scan_getnextslot(scan, direction, slot))
 		{
@@ -214,12 +215,20 @@ choose_segments(StrataCaptureState *state)
 	{
 		CaptureSegment *g = lfirst(lc);
 		Relation rel;
+		BlockNumber blocks;
+		BlockNumber first;
 
 		if (g->state == 'f' || !OidIsValid(g->oid) ||
 			(g->state == 's' && g->sealed && capture_position_covers(state->from, g->sealed)))
 			continue;
 		rel = table_open(g->oid, AccessShareLock);
-		state->pages += RelationGetNumberOfBlocks(rel);
+		blocks = RelationGetNumberOfBlocks(rel);
+		first = capture_start(state, rel);
+		/* it cannot be past the end; everything would be read */
+		first = first < blocks ? first : 0;
+		state->first[list_length(state->segments)] = first;
+		state->pages += blocks - first;
+		state->held += blocks;
 		table_close(rel, NoLock);
 		state->segments = lappend_oid(state->segments, g->oid);
 	}
@@ -242,6 +251,8 @@ why_not_known(StrataCaptureState *state, Oid relid, Snapshot snapshot)
 	if (consumer->generation != state->row->generation)
 		return state->row->why ? state->row->why : "its capture was set up anew";
 	state->from = consumer->position;
+	state->starts = consumer->starts;
+	state->n_starts = consumer->n_starts;
 	if (!capture_position_covers(state->to, state->from))
 		return "a refresh with a later snapshot came before";
 	if ((why = mark_in_window(state, snapshot)) != NULL || (why = what_was_swapped(state, consumer)) != NULL)
@@ -252,6 +263,14 @@ why_not_known(StrataCaptureState *state, Oid relid, Snapshot snapshot)
 	if (again == NULL || again->position == NULL || again->generation != consumer->generation)
 		return again && again->why ? again->why : "its position was given up";
 	return NULL;
+}
+
+/* Nothing missed, nothing held up: the old position is as good. */
+static bool
+stays(const StrataCaptureChanges *changes)
+{
+	return changes->known && changes->count == 0 && changes->state->held <= 8 &&
+		   same(changes->state->row->triggers, changes->state->signature->triggers);
 }
 
 StrataCaptureChanges *
@@ -279,8 +298,11 @@ strata_capture_changes(Oid relid, const char *consumer, Snapshot snapshot, bool 
 	state->why_not = why_no_position(state, snapshot);
 	changes->why = why_not_known(state, relid, snapshot);
 	changes->known = changes->why == NULL;
-	if (changes->known)
-		changes->count = capture_scan(state, snapshot, counted ? 0 : 1, NULL, NULL);
+	if (!changes->known)
+		return changes;
+	changes->count = capture_scan(state, snapshot, counted ? 0 : 1, NULL, NULL);
+	if (!stays(changes))
+		capture_note_starts(state, snapshot);
 	return changes;
 }
 
@@ -364,14 +386,12 @@ strata_capture_advance(StrataCaptureChanges *changes)
 	StrataCaptureState *state = changes->state;
 	static const char *const key_columns[] = {"relation", "consumer"};
 	static const char *const columns[] = {"relid",     "position", "own_step",    "generation",
-										  "system_id", "why",      "advanced_at", "own_xid"};
+										  "system_id", "why",      "advanced_at", "own_xid",    "starts"};
 	CapturePosition *to = state->why_not ? NULL : state->to;
 	StrataArgs keys = {0};
 	StrataArgs args = {0};
 
-	/* nothing missed, nothing held up: the old position is as good */
-	if (changes->known && changes->count == 0 && state->pages <= 8 &&
-		same(state->row->triggers, state->signature->triggers))
+	if (stays(changes))
 		return;
 	if (!OidIsValid(state->root) || (state->row == NULL && !adopt(state->root, state->signature)))
 		return;
@@ -391,16 +411,19 @@ strata_capture_advance(StrataCaptureChanges *changes)
 	strata_args_text(&args, state->why_not);
 	strata_args_time(&args, GetCurrentTimestamp());
 	strata_args_datum(&args, XID8OID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
+	strata_args_datum(&args, INT8ARRAYOID,
+					  state->n_next > 0 ? capture_starts_datum(state->next, state->n_next) : (Datum) 0,
+					  to == NULL || state->n_next == 0);
 	if (strata_table_change("capture_consumer", "capture_consumer_pkey", key_columns, &keys, columns, &args, NULL, 0))
 		return;
 	for (int i = 0; i < args.n; i++)
 		strata_args_datum(&keys, args.types[i], args.values[i], args.nulls[i] == 'n');
 	strata_base_keeper_execute(
 		"INSERT INTO strata_state.capture_consumer AS c (relation, consumer, relid, position, own_step, generation,"
-		" system_id, why, advanced_at, own_xid) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+		" system_id, why, advanced_at, own_xid, starts) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 		" ON CONFLICT (relation, consumer) DO UPDATE SET relid = excluded.relid, position = excluded.position, own_xid = excluded.own_xid,"
 		" own_step = excluded.own_step, generation = excluded.generation, system_id = excluded.system_id, why = excluded.why,"
-		" advanced_at = excluded.advanced_at",
+		" advanced_at = excluded.advanced_at, starts = excluded.starts",
 		&keys);
 }
 
@@ -427,6 +450,8 @@ strata_capture_backlog(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	state.root = consumer->relid;
 	state.from = consumer->position;
+	state.starts = consumer->starts;
+	state.n_starts = consumer->n_starts;
 	choose_segments(&state);
 	PG_RETURN_INT64(capture_scan(&state, GetActiveSnapshot(), 0, NULL, NULL));
 }

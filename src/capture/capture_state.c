@@ -186,6 +186,7 @@ consumer_of(StateScan *s, HeapTuple tuple)
 	CaptureConsumer *c = palloc0(sizeof(CaptureConsumer));
 	bool isnull;
 	Datum position;
+	Datum starts;
 
 	c->relation = DatumGetObjectId(field(s, tuple, 1, &isnull));
 	c->consumer = text_field(s, tuple, 2);
@@ -200,6 +201,9 @@ consumer_of(StateScan *s, HeapTuple tuple)
 	c->generation = int_field(s, tuple, 7);
 	c->system_id = int_field(s, tuple, 8);
 	c->why = text_field(s, tuple, 9);
+	starts = field(s, tuple, 11, &isnull);
+	if (!isnull)
+		c->starts = capture_starts_parse(starts, &c->n_starts);
 	return c;
 }
 

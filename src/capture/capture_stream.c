@@ -121,7 +121,7 @@ next_segment(Reading *r)
 	if (r->segment + 1 >= list_length(r->state->segments))
 		return false;
 	open_segment(r, r->segment + 1);
-	r->scan = table_beginscan(r->rel, r->snapshot, 0, NULL);
+	r->scan = capture_begin_scan(r->rel, r->snapshot, r->state->first[r->segment]);
 	return true;
 }
 
@@ -178,11 +178,11 @@ page_is_in_window(Reading *r, BlockNumber block)
 static BlockNumber
 first_block(Reading *r, int segment, BlockNumber blocks)
 {
-	BlockNumber low = 0;
+	BlockNumber low = Min(r->state->first[segment], blocks);
 	BlockNumber high = blocks;
 
-	if (blocks <= SAMPLE_PAGES)
-		return 0;
+	if (blocks - low <= SAMPLE_PAGES)
+		return low;
 	open_segment(r, segment);
 	while (low < high)
 	{

@@ -19,6 +19,7 @@
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -553,6 +554,19 @@ open_segment(CaptureTarget **target, Relation source)
 	return NULL;
 }
 
+/*
+ * A session goes on in the page it wrote to last. Not where that is far from the end: readers have been there, and do not come
+ * back. What they know of is a page that was there when we got the lock, or later: see README.md.
+ */
+static void
+stay_at_end(Relation segment)
+{
+	BlockNumber target = RelationGetTargetBlock(segment);
+
+	if (target != InvalidBlockNumber && target + 1 + CAPTURE_STRAY < RelationGetNumberOfBlocks(segment))
+		RelationSetTargetBlock(segment, InvalidBlockNumber);
+}
+
 static void
 capture_rows(TriggerData *td)
 {
@@ -565,6 +579,8 @@ capture_rows(TriggerData *td)
 	if ((td->tg_oldtable == NULL || tuplestore_tuple_count(td->tg_oldtable) == 0) &&
 		(td->tg_newtable == NULL || tuplestore_tuple_count(td->tg_newtable) == 0))
 		return;
+	/* numbered before it has the change table locked, as who changed rows is anyway: see capture_start.c */
+	a.xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	segment = open_segment(&target, td->tg_relation);
 	if (!OidIsValid(target->root))
 		return;
@@ -573,10 +589,10 @@ capture_rows(TriggerData *td)
 		capture_write_mark(target->root, "rows could not be recorded");
 		return;
 	}
+	stay_at_end(segment);
 	capture_step++;
 	a.target = target;
 	a.segment = segment;
-	a.xid = U64FromFullTransactionId(GetTopFullTransactionId());
 	a.cid = GetCurrentCommandId(true);
 	a.n = 0;
 	a.last = 0;
