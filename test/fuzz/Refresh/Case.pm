@@ -83,6 +83,11 @@ sub make_case
 	}
 	push @steps, { t => 'refresh', of => '*' };
 	push @steps, { t => 'set', sql => "CREATE INDEX ON $_ (c1)" } for grep { chance(8) } @names;
+	# a model that the others' refreshes leave out, so that its changes wait beside theirs; nothing reads it
+	my ($slow) = !@twins && @models > 1 && chance($weights->{slow}) ? $models[-1]{name} : ();
+	my $all = $slow ? join(' ', grep { $_ ne $slow } @names) : '*';
+	# more than a page of changes
+	push @steps, map { { t => 'dml', sql => "UPDATE $_->{name} SET k = k" } } (grep { $_->{shape} ne 'composite' } @$tables) x 8 if $slow;
 	my $refresh = sub {
 		if (@twins)
 		{
@@ -91,7 +96,7 @@ sub make_case
 		}
 		my $kind = rnd(100);
 		my $one = pick(@names);
-		my $of = $kind < 62 ? '*' : $kind < 77 ? $one : $kind < 90 ? "+$one" : $kind < 95 ? "$one+" : join(' ', $one, pick(@names));
+		my $of = $kind < 62 ? $all : $kind < 77 ? $one : $kind < 90 ? "+$one" : $kind < 95 ? "$one+" : join(' ', $one, pick(@names));
 		return { t => 'refresh', of => $of, rebuild => chance(2), how => chance(90) ? '' : pick('record', 'plpgsql') };
 	};
 	push @steps, round($tables, $refresh, $weights, \@models) for 1 .. 4 + rnd(6);
