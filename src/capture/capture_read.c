@@ -385,8 +385,8 @@ strata_capture_advance(StrataCaptureChanges *changes)
 {
 	StrataCaptureState *state = changes->state;
 	static const char *const key_columns[] = {"relation", "consumer"};
-	static const char *const columns[] = {"relid",     "position", "own_step",    "generation",
-										  "system_id", "why",      "advanced_at", "own_xid",    "starts"};
+	static const char *const columns[] = {"relid", "position",    "own_step", "generation", "system_id",
+										  "why",   "advanced_at", "own_xid",  "starts"};
 	CapturePosition *to = state->why_not ? NULL : state->to;
 	StrataArgs keys = {0};
 	StrataArgs args = {0};
