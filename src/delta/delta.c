@@ -16,6 +16,7 @@
 #include "delta/delta_internal.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -63,9 +64,16 @@ bool
 strata_delta_is_empty(Oid relid)
 {
 	Relation rel = table_open(relid, NoLock);
+	bool unwritten = rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass &&
+					 RelationGetNumberOfBlocks(rel) == 0;
 	char *sql;
 	bool empty;
 
+	if (unwritten)
+	{
+		table_close(rel, NoLock);
+		return true;
+	}
 	/* partitioned tables have no storage of their own: ask by SQL, which also serves plain tables */
 	sql = psprintf("SELECT 1 FROM %s LIMIT 1",
 				   strata_base_label(get_namespace_name(RelationGetNamespace(rel)), RelationGetRelationName(rel)));
@@ -272,7 +280,9 @@ strata_delta_apply(const StrataDeltaTarget *target, const char *query, const Str
 	LockRelationOid(target->relid, RowExclusiveLock);
 	delta_refuse(target, snapshot);
 	empty = strata_delta_is_empty(target->relid);
-	if ((target->rebuild || empty) && delta_swap_possible(target) && delta_swap(&work))
+	if (empty && delta_load_new(&work))
+		/* done */;
+	else if ((target->rebuild || empty) && delta_swap_possible(target) && delta_swap(&work))
 		/* done */;
 	else if (empty && (target->key == NIL || key_is_enforced(target)))
 		load_empty(&work);

@@ -22,6 +22,7 @@ extern void delta_multiset(DeltaWork *work);
 /* Replaces the storage with the query's result; false when the lock could not be had in time (nothing was done). */
 extern bool delta_swap_possible(const StrataDeltaTarget *target);
 extern bool delta_swap(DeltaWork *work);
+extern bool delta_load_new(DeltaWork *work);
 
 /* The share of changed rows above which the storage is replaced instead, and how long that may wait for its lock. */
 extern double strata_delta_swap_share;

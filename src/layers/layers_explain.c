@@ -484,6 +484,7 @@ strata_explain_refresh(PG_FUNCTION_ARGS)
 		MemoryContextSwitchTo(context);
 		trial = true;
 		e.m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_MAKE);
+		layers_incremental_finish(e.m, InvalidOid);
 	}
 	if (!query)
 	{

@@ -171,12 +171,40 @@ indexed(const List *columns, const List *positions)
 	return names == NIL ? NULL : psprintf("(%s)", strata_base_join_quoted(names, ", "));
 }
 
-static Oid
-make_table(const StrataModel *model, const char *suffix, const List *columns, const List *key, bool busy)
+/* What a table just made lacks until its rows are in: the index is made of them at once, and by the keeper, as the owner may make none in that schema. */
+typedef struct UnfinishedTable
 {
+	Oid relid;
+	char *label;
+	char *index; /* NULL: none */
+} UnfinishedTable;
+
+void
+layers_incremental_finish(IncrementalModel *m, Oid relid)
+{
+	char *owner = GetUserNameFromId(m->model->owner, false);
+	ListCell *lc;
+
+	foreach (lc, m->unfinished)
+	{
+		UnfinishedTable *t = lfirst(lc);
+
+		if (OidIsValid(relid) && t->relid != relid)
+			continue;
+		if (t->index)
+			layers_keeper_ddl(psprintf("CREATE INDEX ON %s %s", t->label, t->index));
+		layers_keeper_ddl(psprintf("ALTER TABLE %s OWNER TO %s", t->label, quote_identifier(owner)));
+		m->unfinished = foreach_delete_current(m->unfinished, lc);
+	}
+}
+
+static Oid
+make_table(IncrementalModel *m, const char *suffix, const List *columns, const List *key, bool busy)
+{
+	const StrataModel *model = m->model;
 	Oid relid = hidden_oid(model, suffix);
 	char *label = strata_registry_state_relation(model->id, suffix);
-	char *index = indexed(columns, key);
+	UnfinishedTable *unfinished;
 	List *ddl = NIL;
 	ListCell *lc;
 
@@ -189,11 +217,12 @@ make_table(const StrataModel *model, const char *suffix, const List *columns, co
 	/* room on each page, so that a changed row stays there and no index has to know */
 	layers_keeper_ddl(
 		psprintf("CREATE TABLE %s (%s)%s", label, strata_base_join(ddl, ", "), busy ? " WITH (fillfactor = 70)" : ""));
-	if (index)
-		layers_keeper_ddl(psprintf("CREATE INDEX ON %s %s", label, index));
-	layers_keeper_ddl(
-		psprintf("ALTER TABLE %s OWNER TO %s", label, quote_identifier(GetUserNameFromId(model->owner, false))));
-	return hidden_oid(model, suffix);
+	unfinished = palloc(sizeof(UnfinishedTable));
+	unfinished->relid = hidden_oid(model, suffix);
+	unfinished->label = label;
+	unfinished->index = indexed(columns, key);
+	m->unfinished = lappend(m->unfinished, unfinished);
+	return unfinished->relid;
 }
 
 static List *
@@ -355,7 +384,7 @@ find_parts(IncrementalModel *m, bool make)
 		if (part->last)
 			break;
 		if (make)
-			relid = make_table(m->model, suffix, columns, part->keys, part->rule == STRATA_RULE_ALGEBRA);
+			relid = make_table(m, suffix, columns, part->keys, part->rule == STRATA_RULE_ALGEBRA);
 		else if (!OidIsValid(relid) || !same_columns(relid, columns))
 			return false;
 		m->hidden = lappend_oid(m->hidden, relid);
@@ -398,7 +427,7 @@ find_states(IncrementalModel *m, bool make)
 			state = InvalidOid;
 		}
 		else if (algebra && make)
-			state = make_table(m->model, suffix, state_columns(algebra), first_positions(algebra->nkeys), true);
+			state = make_table(m, suffix, state_columns(algebra), first_positions(algebra->nkeys), true);
 		else if (algebra && (!OidIsValid(state) || !same_columns(state, state_columns(algebra))))
 			return false;
 		m->algebras = lappend(m->algebras, algebra);
@@ -472,8 +501,8 @@ follow(IncrementalModel *m)
 	watch(m);
 }
 
-IncrementalModel *
-layers_incremental_open(StrataModel *model, const char *query, List *key, const char *key_word, IncrementalOpen how)
+static IncrementalModel *
+open_model(StrataModel *model, const char *query, List *key, const char *key_word, IncrementalOpen how)
 {
 	IncrementalModel *m = palloc0(sizeof(IncrementalModel));
 	const char *missing = NULL;
@@ -538,6 +567,17 @@ layers_incremental_open(StrataModel *model, const char *query, List *key, const 
 		follow(m);
 	else if (missing && make)
 		watch(m);
+	return m;
+}
+
+IncrementalModel *
+layers_incremental_open(StrataModel *model, const char *query, List *key, const char *key_word, IncrementalOpen how)
+{
+	IncrementalModel *m = open_model(model, query, key, key_word, how);
+
+	/* nobody fills them now */
+	if (m->refusal || how == INCREMENTAL_SUBSCRIBE)
+		layers_incremental_finish(m, InvalidOid);
 	return m;
 }
 

@@ -43,6 +43,7 @@ typedef struct IncrementalModel
 	const LayersHooks *hooks; /* NULL: none */
 	List *tables;             /* Oid: tables beside the target, as they were found; NIL none */
 	List *lookups;            /* IncrementalLookup *: of a fact, those that serve */
+	List *unfinished;         /* UnfinishedTable *: tables just made, which lack their index and their owner */
 	List *positions;          /* IncrementalPosition *: where a build began */
 	List *sources;            /* IncrementalSource *: those whose declared mode is another than AUTO */
 	bool insists;             /* a source is declared to be captured, and cannot be */
@@ -156,6 +157,8 @@ extern void layers_incremental_advance(List *positions);
 /* The state tables and hidden parts from nothing; the caller then writes the target with the SQL given back. */
 extern char *layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh);
 extern void layers_incremental_not_built(const IncrementalModel *m, const StrataRefresh *refresh);
+/* What INCREMENTAL_MAKE left of a table for when its rows are in; InvalidOid: of all. */
+extern void layers_incremental_finish(IncrementalModel *m, Oid relid);
 extern void layers_incremental_built(IncrementalModel *m, const StrataRefresh *refresh);
 
 /* layers_watermark.c */

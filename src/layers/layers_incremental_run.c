@@ -594,12 +594,14 @@ layers_incremental_build(IncrementalModel *m, const StrataRefresh *refresh)
 			s.label = strata_base_label("strata_state", get_rel_name(s.relid));
 			s.columns = layers_names(layers_target_columns(s.relid));
 			strata_delta_apply(&s, strata_algebra_state(algebra, NULL, false), NULL, refresh->snapshot, NIL, &counts);
+			layers_incremental_finish(m, s.relid);
 			sql = strata_algebra_result(algebra, s.label);
 		}
 		if (part->last)
 			return sql;
 		t.no_swap = false;
 		strata_delta_apply(&t, sql, NULL, refresh->snapshot, NIL, &counts);
+		layers_incremental_finish(m, t.relid);
 	}
 	return NULL;
 }

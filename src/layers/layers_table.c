@@ -308,15 +308,19 @@ disable_trigger(Oid relid, char *trigger)
 	CommandCounterIncrement();
 }
 
-/* Has it foreign keys, or do others refer to it? Either way it has their triggers; those of a partitioned table may be its partitions'. */
+/*
+ * Has it foreign keys, or do others refer to it, whose triggers are on? Of what is written here those of this table alone are fired; those of a partitioned table
+ * may be its partitions'.
+ */
 static bool
-has_references(Oid relid)
+may_fire_references(Oid relid)
 {
 	Relation rel = table_open(relid, AccessShareLock);
 	bool found = rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE;
 
 	for (int i = 0; rel->trigdesc && !found && i < rel->trigdesc->numtriggers; i++)
-		found = RI_FKey_trigger_type(rel->trigdesc->triggers[i].tgfoid) != RI_TRIGGER_NONE;
+		found = RI_FKey_trigger_type(rel->trigdesc->triggers[i].tgfoid) != RI_TRIGGER_NONE &&
+				rel->trigdesc->triggers[i].tgenabled != TRIGGER_DISABLED;
 	table_close(rel, NoLock);
 	return found;
 }
@@ -331,7 +335,7 @@ layers_silence_references(Oid relid)
 	StrataArgs args = {0};
 	StrataRows *rows;
 
-	if (!has_references(relid))
+	if (!may_fire_references(relid))
 		return;
 	strata_args_int8(&args, relid);
 	rows = strata_base_keeper_query(
