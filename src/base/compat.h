@@ -134,6 +134,21 @@
 #define strata_not_null_is_valid(relid, column) true
 #endif
 
+/* Of catalog/index.h, which the caller includes. */
+#if PG_VERSION_NUM >= 170000
+#define strata_reindex_index(relid, unchecked, persistence)           \
+	({                                                                \
+		ReindexParams params_ = {0};                                  \
+		reindex_index(NULL, relid, unchecked, persistence, &params_); \
+	})
+#else
+#define strata_reindex_index(relid, unchecked, persistence)     \
+	({                                                          \
+		ReindexParams params_ = {0};                            \
+		reindex_index(relid, unchecked, persistence, &params_); \
+	})
+#endif
+
 /* 18 dropped this suffix for a prefix. */
 #if PG_VERSION_NUM >= 180000
 #define pg_attribute_noreturn() __attribute__((noreturn))

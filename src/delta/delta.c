@@ -64,8 +64,8 @@ bool
 strata_delta_is_empty(Oid relid)
 {
 	Relation rel = table_open(relid, NoLock);
-	bool unwritten = rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass &&
-					 RelationGetNumberOfBlocks(rel) == 0;
+	bool unwritten =
+		rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass && RelationGetNumberOfBlocks(rel) == 0;
 	char *sql;
 	bool empty;
 

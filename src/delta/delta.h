@@ -19,6 +19,7 @@ typedef struct StrataDeltaTarget
 	const char *scope;    /* condition on alias o: only these rows of the target are compared; NULL: all */
 	bool no_swap;         /* never replace the storage (a dimension keeps rows outside the query) */
 	bool rebuild;         /* replace the storage if that is possible at all */
+	bool unbuilt;         /* nobody has read it yet: many rows may be written beneath their triggers */
 	List *
 		find; /* names: the columns by which signed rows are looked up (an index), NULLs allowed; NIL: key, else whole rows */
 	bool find_unique; /* at most one row of the target for each find value */
@@ -82,6 +83,14 @@ extern StrataMerge *strata_delta_merge_start(const StrataDeltaTarget *target, co
 											 StrataDeltaCounts *counts);
 extern void strata_delta_merge_take(StrataMerge *merge, const char *sql, List *rowsets, StrataRowSet **doubts);
 extern bool strata_delta_merge_finish(StrataMerge *merge);
+
+/*
+ * Rows whose columns from first on are the target's, put into a target that is as good as empty: all at once, its indexes built afterwards. For a model that was
+ * never built, or a table of its own: who follows its changes is told that there are some, and not which. apart: what its exclusion
+ * constraints say is known of the rows. False: nothing was done, INSERT them.
+ */
+#define STRATA_DELTA_BULK_ROWS 500 /* fewer are put into indexes one by one */
+extern bool strata_delta_load(const StrataDeltaTarget *target, StrataRowSet *rows, int first, bool apart);
 
 /* Refuses NULLs and duplicates in the key of the rows that are in the target. */
 extern void strata_delta_check_key(const StrataDeltaTarget *target, Snapshot snapshot);

@@ -10,12 +10,14 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/multixact.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "base/compat.h"
 #include "catalog/index.h"
 #include "capture/capture.h"
 #include "catalog/pg_class.h"
@@ -36,10 +38,12 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 
 #define BATCH_ROWS 500
 #define BATCH_BYTES (512 * 1024)
+#define FROZEN (TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN)
 
 typedef struct Loader
 {
@@ -48,6 +52,8 @@ typedef struct Loader
 	Relation rel; /* the new heap */
 	int *attnums; /* query column -> attribute index of the heap */
 	int ncolumns;
+	int first;             /* of the columns in what is given, counted from 0 */
+	int options;           /* TABLE_INSERT_... */
 	MemoryContext context; /* outlives the executor that calls */
 	BulkInsertState bulk;
 	CommandId cid;
@@ -121,7 +127,7 @@ flush(Loader *l)
 	if (l->n == 0)
 		return;
 	CHECK_FOR_INTERRUPTS();
-	table_multi_insert(l->rel, l->slots, l->n, l->cid, TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN, l->bulk);
+	table_multi_insert(l->rel, l->slots, l->n, l->cid, l->options, l->bulk);
 	for (int i = 0; i < l->n; i++)
 		ExecClearTuple(l->slots[i]);
 	l->n = 0;
@@ -134,10 +140,10 @@ startup(DestReceiver *self, int operation, TupleDesc desc)
 	Loader *l = (Loader *) self;
 	MemoryContext old = MemoryContextSwitchTo(l->context);
 
-	if (desc->natts != l->ncolumns)
+	if (desc->natts != l->first + l->ncolumns)
 		elog(ERROR, "the query of %s gives %d columns, its target has %d", l->work->target->label, desc->natts,
 			 l->ncolumns);
-	delta_check_types(l->work, desc, 0);
+	delta_check_types(l->work, desc, l->first);
 	l->cid = GetCurrentCommandId(true);
 	l->bulk = GetBulkInsertState();
 	MemoryContextSwitchTo(old);
@@ -163,8 +169,8 @@ receive(TupleTableSlot *in, DestReceiver *self)
 	memset(out->tts_isnull, true, desc->natts * sizeof(bool));
 	for (int i = 0; i < l->ncolumns; i++)
 	{
-		out->tts_values[l->attnums[i]] = in->tts_values[i];
-		out->tts_isnull[l->attnums[i]] = in->tts_isnull[i];
+		out->tts_values[l->attnums[i]] = in->tts_values[l->first + i];
+		out->tts_isnull[l->attnums[i]] = in->tts_isnull[l->first + i];
 	}
 	ExecStoreVirtualTuple(out);
 	if (l->result_rel)
@@ -208,11 +214,14 @@ map_columns(Loader *l)
 	}
 }
 
+/* Of the query, or of a row set whose columns from first on are the target's. */
 static int64
-load(DeltaWork *work, Relation target, Oid new_heap)
+load(DeltaWork *work, Relation target, Oid new_heap, StrataRowSet *rows, int first, int options)
 {
 	Loader l = {0};
 
+	l.first = first;
+	l.options = options;
 	l.pub.receiveSlot = receive;
 	l.pub.rStartup = startup;
 	l.pub.rShutdown = noop;
@@ -229,11 +238,20 @@ load(DeltaWork *work, Relation target, Oid new_heap)
 		/* no range table: the message of a broken constraint shows the whole row, which is the owner's own */
 		InitResultRelInfo(l.result_rel, target, 0, NULL, 0);
 	}
-	strata_base_run_into(work->query, work->args, work->snapshot, work->rowsets, (DestReceiver *) &l);
+	if (rows)
+	{
+		TupleTableSlot *slot = strata_rowset_rewind(rows);
+
+		startup((DestReceiver *) &l, CMD_SELECT, rows->desc);
+		while (strata_rowset_next(rows, slot))
+			receive(slot, (DestReceiver *) &l);
+	}
+	else
+		strata_base_run_into(work->query, work->args, work->snapshot, work->rowsets, (DestReceiver *) &l);
 	flush(&l);
 	if (l.bulk)
 		FreeBulkInsertState(l.bulk);
-	table_finish_bulk_insert(l.rel, TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN);
+	table_finish_bulk_insert(l.rel, l.options);
 	for (int i = 0; i < l.n_slots; i++)
 		ExecDropSingleTupleTableSlot(l.slots[i]);
 	FreeExecutorState(l.estate);
@@ -250,15 +268,14 @@ delta_load_new(DeltaWork *work)
 {
 	Relation rel = table_open(work->target->relid, NoLock);
 	bool fits = rel->rd_rel->relkind == RELKIND_RELATION && rel->rd_refcnt == 1 &&
-				rel->rd_createSubid == GetCurrentSubTransactionId() &&
-				rel->trigdesc == NULL && rel->rd_rules == NULL && !rel->rd_rel->relispartition &&
-				!rel->rd_rel->relhassubclass && !rel->rd_rel->relhasindex &&
+				rel->rd_createSubid == GetCurrentSubTransactionId() && rel->trigdesc == NULL && rel->rd_rules == NULL &&
+				!rel->rd_rel->relispartition && !rel->rd_rel->relhassubclass && !rel->rd_rel->relhasindex &&
 				!(rel->rd_att->constr && rel->rd_att->constr->has_generated_stored) &&
 				RelationGetNumberOfBlocks(rel) == 0;
 
 	if (fits)
 	{
-		work->counts->inserted = work->counts->rows_in = load(work, rel, work->target->relid);
+		work->counts->inserted = work->counts->rows_in = load(work, rel, work->target->relid, NULL, 0, FROZEN);
 		CommandCounterIncrement();
 		pgstat_count_heap_insert(rel, work->counts->rows_in);
 	}
@@ -275,7 +292,7 @@ fill_and_exchange(DeltaWork *work, Relation rel, Oid new_heap)
 
 	PG_TRY();
 	{
-		work->counts->rows_in = load(work, rel, new_heap);
+		work->counts->rows_in = load(work, rel, new_heap, NULL, 0, FROZEN);
 		table_close(rel, NoLock);
 		finish_heap_swap(work->target->relid, new_heap, false, false, true, true, RecentXmin, ReadNextMultiXactId(),
 						 persistence);
@@ -285,6 +302,88 @@ fill_and_exchange(DeltaWork *work, Relation rel, Oid new_heap)
 		delta_write_error(work, context);
 	}
 	PG_END_TRY();
+}
+
+/* Each column that is given has just the column's type, and none that is not given a default. */
+static bool
+is_verbatim(Relation rel, const List *columns, TupleDesc desc, int first)
+{
+	TupleDesc to = RelationGetDescr(rel);
+
+	for (int a = 0; a < to->natts; a++)
+	{
+		Form_pg_attribute att = TupleDescAttr(to, a);
+		int at = -1;
+		ListCell *lc;
+
+		if (att->attisdropped)
+			continue;
+		foreach (lc, columns)
+			if (strcmp(NameStr(att->attname), lfirst(lc)) == 0)
+				at = foreach_current_index(lc);
+		if (at < 0 ? att->atthasdef || att->attidentity != '\0'
+				   : att->atttypid != TupleDescAttr(desc, first + at)->atttypid ||
+						 (att->atttypmod >= 0 && att->atttypmod != TupleDescAttr(desc, first + at)->atttypmod))
+			return false;
+	}
+	return true;
+}
+
+/* unchecked: exclusion constraints are taken to hold; unique ones are looked at always */
+static void
+build_indexes(Relation rel, bool unchecked)
+{
+	List *indexes = RelationGetIndexList(rel);
+	char persistence = rel->rd_rel->relpersistence;
+	ListCell *lc;
+
+	table_close(rel, NoLock);
+	foreach (lc, indexes)
+	{
+		Relation index = index_open(lfirst_oid(lc), AccessExclusiveLock);
+		bool exclusion = index->rd_index->indisexclusion;
+
+		index_close(index, NoLock);
+		strata_reindex_index(lfirst_oid(lc), exclusion && unchecked, persistence);
+		CommandCounterIncrement();
+	}
+}
+
+bool
+strata_delta_load(const StrataDeltaTarget *target, StrataRowSet *rows, int first, bool apart)
+{
+	StrataDeltaCounts counts;
+	StrataDeltaTarget t = *target;
+	DeltaWork work = {&t, NULL, NULL, NULL, NIL, &counts};
+	MemoryContext context = CurrentMemoryContext;
+	Relation rel = table_open(target->relid, RowExclusiveLock);
+	bool fits = rows->count >= STRATA_DELTA_BULK_ROWS && rel->rd_rel->relkind == RELKIND_RELATION &&
+				rel->rd_rules == NULL && RelationGetNumberOfBlocks(rel) <= 1 &&
+				is_verbatim(rel, target->columns, rows->desc, first);
+
+	table_close(rel, NoLock);
+	t.no_swap = false;
+	if (!fits || !delta_swap_possible(&t) || check_enable_rls(target->relid, InvalidOid, true) == RLS_ENABLED ||
+		!lock_alone(target->relid))
+		return false;
+	rel = table_open(target->relid, NoLock);
+	CheckTableNotInUse(rel, "refresh");
+	PG_TRY();
+	{
+		int64 n = load(&work, rel, target->relid, rows, first, TABLE_INSERT_SKIP_FSM);
+
+		pgstat_count_heap_insert(rel, n);
+		CommandCounterIncrement();
+		build_indexes(rel, apart);
+	}
+	PG_CATCH();
+	{
+		delta_write_error(&work, context);
+	}
+	PG_END_TRY();
+	if (strata_capture_installed(target->relid))
+		strata_capture_mark(target->relid, "its rows were written at once by its first build");
+	return true;
 }
 
 bool

@@ -360,6 +360,9 @@ insert_rows(DeltaWork *work, StrataRowSet *rows)
 {
 	char *columns;
 
+	/* behind the address */
+	if (work->target->unbuilt && strata_delta_load(work->target, rows, 2, false))
+		return;
 	if (write_directly(work, rows, CMD_INSERT))
 		return;
 	columns = strata_base_join_quoted(work->target->columns, ", ");

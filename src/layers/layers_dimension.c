@@ -311,6 +311,48 @@ column_list_ddl(const Definition *def, const List *names)
 	return buf.data;
 }
 
+bool
+layers_dimension_load(const DimensionSpec *s, const char *suffix, List *columns, StrataRowSet *rows)
+{
+	StrataDeltaTarget t = {0};
+
+	if (s->model->applied_version > 0)
+		return false;
+	t.relid =
+		suffix ? get_relname_relid(psprintf("m%d_%s", s->model->id, suffix), get_namespace_oid("strata_state", false))
+			   : s->model->relid;
+	t.label = suffix ? strata_registry_state_relation(s->model->id, suffix) : s->model->label;
+	t.columns = columns;
+	/* dated by the run, all of them are current, and a unique index tells one such version of a key from two */
+	return strata_delta_load(&t, rows, 0, true);
+}
+
+void
+layers_dimension_map(const DimensionSpec *s, const char *query, const StrataArgs *args, const StrataRefresh *refresh,
+					 StrataRowSet *from)
+{
+	List *columns = list_concat_copy(s->key, list_make3("valid_from", "strata_surrogate", "strata_inferred"));
+	char *names = strata_base_join_quoted(columns, ", ");
+	List *rowsets = list_make1(from);
+	StrataRowSet *rows = NULL;
+
+	if (s->model->applied_version == 0)
+	{
+		rows = strata_base_run_rowset("dimension_map", query, args, refresh->snapshot, rowsets);
+		if (layers_dimension_load(s, "keys", columns, rows))
+		{
+			strata_rowset_free(rows);
+			return;
+		}
+		query = psprintf("SELECT * FROM dimension_map AS k (%s)", names);
+		args = NULL;
+		rowsets = list_make1(rows);
+	}
+	strata_base_run(psprintf("INSERT INTO %s (%s) %s", s->keys, names, query), args, refresh->snapshot, rowsets);
+	if (rows)
+		strata_rowset_free(rows);
+}
+
 static bool
 has_log(const DimensionSpec *s)
 {

@@ -164,7 +164,11 @@ remember(LogWork *w)
 					psprintf("SELECT o.* FROM dimension_observed AS o JOIN %s AS l ON %s WHERE $1 IS NOT NULL AND %s",
 							 s->log, same, layers_image_differs(amendable, "o", "l")),
 					list_make1(w->observed));
-	if (fresh->count > 0)
+	if (fresh->count > 0 &&
+		!layers_dimension_load(s, "log",
+							   list_concat_copy(s->columns, list_make4("strata_from", "strata_sequence", "strata_added",
+																	   "strata_deleted")),
+							   fresh))
 		change_rows(w,
 					psprintf("INSERT INTO %s (%s) SELECT %s FROM dimension_fresh WHERE $1 IS NOT NULL", s->log, columns,
 							 columns),
@@ -437,16 +441,15 @@ assign_keys(LogWork *w, StrataRowSet *versions)
 				layers_equal(s->model->relid, s->key, "k", "r")),
 			list_make2(versions, orphans));
 	strata_rowset_free(orphans);
-	change_rows(
-		w,
+	layers_dimension_map(
+		s,
 		psprintf(
-			"INSERT INTO %s (%s, valid_from, strata_surrogate)\n"
-			"SELECT %s, v.valid_from, b.last + row_number() OVER (ORDER BY %s, v.valid_from)\n"
+			"SELECT %s, v.valid_from, b.last + row_number() OVER (ORDER BY %s, v.valid_from), false\n"
 			"  FROM dimension_versions AS v LEFT JOIN %s AS k ON %s AND k.valid_from = v.valid_from\n"
-			" CROSS JOIN (SELECT coalesce(max(strata_surrogate), 0) AS last FROM %s) AS b WHERE k.strata_surrogate IS NULL AND $1 IS NOT NULL",
-			s->keys, w->key, layers_list(s->key, "v", ", "), layers_list(s->key, "v", ", "), s->keys,
+			" CROSS JOIN (SELECT coalesce(max(strata_surrogate), 0) AS last FROM %s) AS b WHERE k.strata_surrogate IS NULL",
+			layers_list(s->key, "v", ", "), layers_list(s->key, "v", ", "), s->keys,
 			layers_equal(s->model->relid, s->key, "k", "v"), s->keys),
-		list_make1(versions));
+		NULL, w->refresh, versions);
 }
 
 static void
@@ -470,6 +473,7 @@ apply_versions(LogWork *w, StrataRefreshResult *result)
 	t.scope = psprintf("o.%s <> 0 AND EXISTS (SELECT 1 FROM dimension_affected AS a WHERE %s)",
 					   quote_identifier(s->surrogate), layers_equal(s->model->relid, s->key, "a", "o"));
 	t.no_swap = true;
+	t.unbuilt = s->model->applied_version == 0;
 	initStringInfo(&columns);
 	foreach (lc, t.columns)
 		appendStringInfo(&columns, "%s%s.%s", foreach_current_index(lc) > 0 ? ", " : "",

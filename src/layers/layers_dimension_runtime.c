@@ -453,11 +453,25 @@ open_versions(RuntimeWork *w)
 		number = "k.strata_surrogate + 0 * $2";
 	}
 	else
-		strata_base_run(
-			psprintf(
-				"INSERT INTO %s (%s, valid_from, strata_surrogate) SELECT %s, $1, %s FROM dimension_changes AS d WHERE %s",
-				s->keys, key, layers_list(s->key, "d", ", "), number, opens),
-			&args, w->refresh->snapshot, list_make1(w->changes));
+		layers_dimension_map(s,
+							 psprintf("SELECT %s, $1, %s, false FROM dimension_changes AS d WHERE %s",
+									  layers_list(s->key, "d", ", "), number, opens),
+							 &args, w->refresh, w->changes);
+	if (s->model->applied_version == 0 && !w->mark && w->changes->count >= STRATA_DELTA_BULK_ROWS)
+	{
+		List *columns = list_concat_copy(list_make1(s->surrogate), s->columns);
+		StrataRowSet *first =
+			strata_base_run_rowset("dimension_first",
+								   psprintf("SELECT %s, %s, $1, true FROM dimension_changes AS d%s WHERE %s", number,
+											layers_list(s->columns, "d", ", "), known, opens),
+								   &args, w->refresh->snapshot, list_make1(w->changes));
+		bool loaded = layers_dimension_load(s, NULL, lappend(lappend(columns, "valid_from"), "is_current"), first);
+		int64 count = first->count;
+
+		strata_rowset_free(first);
+		if (loaded)
+			return count;
+	}
 	return strata_base_run(
 		psprintf(
 			"INSERT INTO %s (%s, %s, valid_from, is_current%s) SELECT %s, %s, $1, true%s FROM dimension_changes AS d%s WHERE %s",

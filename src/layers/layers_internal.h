@@ -203,6 +203,11 @@ extern int layers_position(const List *names, const char *name);
 extern List *layers_without(const List *names, const List *unwanted);
 extern char *layers_rowset_columns(const StrataRowSet *set, const char *prefix);
 extern void layers_dimension_need_gist(void);
+/* Rows of a dimension that was never built, into its target or a table of its own (suffix). False: INSERT them. */
+extern bool layers_dimension_load(const DimensionSpec *s, const char *suffix, List *columns, StrataRowSet *rows);
+/* New entries of the key map: (key, valid_from, surrogate key, false) */
+extern void layers_dimension_map(const DimensionSpec *s, const char *query, const StrataArgs *args,
+								 const StrataRefresh *refresh, StrataRowSet *from);
 extern void layers_dimension_check_change(Definition *def);
 extern void layers_dimension_changing(Definition *def);
 extern void layers_dimension_change_keys(Definition *def, const DimensionSpec *old);
