@@ -591,8 +591,10 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the run time of dimension %s is infinite", model->label), errhint("Give as_of an instant.")));
-	e.m = layers_incremental_open(model, sql, key, word, INCREMENTAL_LOOK);
-	changed = refresh_by_changes(&e);
+	/* a first build has nothing to follow */
+	if (model->applied_version > 0)
+		e.m = layers_incremental_open(model, sql, key, word, INCREMENTAL_LOOK);
+	changed = e.m && refresh_by_changes(&e);
 	if (changed)
 	{
 		result->method = psprintf("incremental: %s", layers_count_of(e.n_changed, "changed row"));
@@ -606,7 +608,7 @@ refresh(StrataModel *model, const StrataRefresh *refresh, StrataRefreshResult *r
 	{
 		e.s = layers_dimension_spec(model);
 		e.m = layers_incremental_open(model, sql, key, word, INCREMENTAL_MAKE);
-		result->why = e.why;
+		result->why = e.why ? e.why : layers_why_full(e.m, refresh);
 		if (!e.m->refusal)
 			(void) layers_incremental_build(e.m, refresh);
 		refresh_versions(e.s, refresh, result);

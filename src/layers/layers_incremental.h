@@ -161,6 +161,8 @@ extern void layers_incremental_not_built(const IncrementalModel *m, const Strata
 extern void layers_incremental_finish(IncrementalModel *m, Oid relid);
 extern void layers_incremental_built(IncrementalModel *m, const StrataRefresh *refresh);
 
+extern char *layers_why_full(const IncrementalModel *m, const StrataRefresh *refresh); /* layers_table.c */
+
 /* layers_watermark.c */
 extern int layers_source_mode(const char *name); /* -1: there is no such mode */
 extern bool layers_is_watermark_type(Oid type);

@@ -518,7 +518,8 @@ refresh_with_rejects(StrataModel *model, const StrataRefresh *refresh, StrataRef
 	IncrementalModel *m;
 
 	/* the key is that of the rows that are not rejected */
-	if (layers_same_names(layers_primary_key(model->relid), strata_option_texts(model->options, "key")))
+	if (model->applied_version > 0 &&
+		layers_same_names(layers_primary_key(model->relid), strata_option_texts(model->options, "key")))
 	{
 		m = layers_incremental_open(model, sql, NIL, key_word, INCREMENTAL_LOOK);
 		m->hooks = &hooks;
@@ -533,7 +534,7 @@ refresh_with_rejects(StrataModel *model, const StrataRefresh *refresh, StrataRef
 	}
 	m = layers_incremental_open(model, sql, NIL, key_word, INCREMENTAL_MAKE);
 	if (result->why == NULL)
-		result->why = pstrdup(m->refusal ? m->refusal : "asked for");
+		result->why = layers_why_full(m, refresh);
 	refresh_both(model, m->refusal ? sql : layers_incremental_build(m, refresh), refresh, result);
 	if (m->refusal)
 		layers_incremental_unbuilt(model);

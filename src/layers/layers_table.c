@@ -112,6 +112,15 @@ layers_refresh_by_changes(StrataModel *model, IncrementalModel *m, const StrataR
 	return true;
 }
 
+/* Of a model whose changes were not looked at. */
+char *
+layers_why_full(const IncrementalModel *m, const StrataRefresh *refresh)
+{
+	bool first = m->model->applied_version == 0 && !refresh->full_rebuild && !refresh->whole;
+
+	return pstrdup(m->refusal ? m->refusal : first ? "its first build" : "asked for");
+}
+
 void
 layers_refresh_plain(StrataModel *model, const char *query, List *key, List *primary_key, const char *key_word,
 					 const LayersHooks *hooks, const StrataRefresh *refresh, StrataRefreshResult *result)
@@ -119,7 +128,8 @@ layers_refresh_plain(StrataModel *model, const char *query, List *key, List *pri
 	IncrementalModel *m = NULL;
 	List *rowsets = NIL;
 
-	if (layers_same_names(layers_primary_key(model->relid), primary_key))
+	/* a first build has nothing to follow */
+	if (model->applied_version > 0 && layers_same_names(layers_primary_key(model->relid), primary_key))
 	{
 		m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_LOOK);
 		m->hooks = hooks;
@@ -130,7 +140,7 @@ layers_refresh_plain(StrataModel *model, const char *query, List *key, List *pri
 		hooks->complete(model, NULL, refresh, result);
 	m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_MAKE);
 	if (result->why == NULL)
-		result->why = pstrdup(m->refusal ? m->refusal : "asked for");
+		result->why = layers_why_full(m, refresh);
 	if (!m->refusal)
 		query = layers_incremental_build(m, refresh);
 	if (hooks && hooks->before_write)

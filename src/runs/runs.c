@@ -282,8 +282,9 @@ require_built(const List *plan)
 static void
 lock_registry(void)
 {
-	static const char *const written[] = {"model",		 "incremental",		"watermark",	   "edit", "capture",
-										  "capture_consumer", "capture_segment", "check_result", "run",	"step"};
+	static const char *const written[] = {
+		"model",           "incremental",  "watermark", "edit", "capture", "capture_consumer",
+		"capture_segment", "check_result", "run",       "step"};
 
 	for (int i = 0; i < (int) lengthof(written); i++)
 		LockRelationOid(strata_table_oid(written[i]), RowExclusiveLock);
