@@ -187,5 +187,21 @@ note($_) for @took;
 unlike($took[0], qr/incremental/, 'restored: what was kept for changes is not trusted');
 unlike($took[$_], qr/full/, 'restored, refresh ' . ($_ + 1) . ': by changes again') for 2, 3;
 $other->stop;
+
+# ---- pg_upgrade: what was kept, and the positions, hold as before ----
+my $new = PostgreSQL::Test::Cluster->new('upgraded');
+$new->init(extra => [ '--locale=C.UTF-8', '-E', 'UTF8' ]);
+$new->append_conf('postgresql.conf', 'fsync = off');
 $node->stop;
+chdir $dir;
+my $bindir = $node->config_data('--bindir');
+command_ok([ 'pg_upgrade', '--no-sync', '-d', $node->data_dir, '-D', $new->data_dir, '-b', $bindir, '-B', $bindir, '-s', $new->host, '-p', $node->port, '-P', $new->port ],
+	'pg_upgrade');
+$new->start;
+sub q3 { return $new->safe_psql('postgres', $_[0]); }
+q3("INSERT INTO w.fact (g, v, day, writer) VALUES (4, 5, current_date, 2); INSERT INTO w.parted VALUES (7, 1, 1, 1); DELETE FROM w.dim WHERE writer = 2");
+q3("SET strata.incremental_rule = algebra; SELECT count(*) FROM strata.refresh('schema:w')");
+is(q3("SELECT count(*) FROM strata.verify('schema:w') WHERE status = 'equal'"), '4', 'upgraded: right');
+unlike(q3($methods), qr/full/, 'upgraded: by changes');
+$new->stop;
 done_testing();
