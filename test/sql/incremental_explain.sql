@@ -1,4 +1,5 @@
--- What a user reads: explain_refresh on a terminal of 120 columns, and why a model is refused or computed in full.
+-- What a user reads: explain_refresh on a terminal of 120 columns, and why a model is refused or computed in full. And one warehouse of all layers in which
+-- refreshes leave the catalog as it was.
 CREATE EXTENSION pg_strata CASCADE;
 SET client_min_messages = warning;
 \pset format unaligned
@@ -101,6 +102,33 @@ SELECT format(E'%s\n  %s', query, ex.refused(query)) FROM (VALUES
   (14, 'SELECT a FROM ex.mv'),
   (15, 'SELECT string_agg(w, '','') AS w FROM (SELECT w FROM ex.t ORDER BY w) s'),
   (16, 'SELECT to_tsvector(w) AS v FROM ex.t')) AS q (n, query) ORDER BY n;
+
+-- no catalog churn, whatever the layer and the rule: refreshes by changes and in full, history, rejects, look-ups
+CREATE PROCEDURE ex.churn(first integer, last integer) LANGUAGE plpgsql AS $$
+BEGIN
+  FOR i IN first .. last LOOP
+    UPDATE ex.sale SET amount = (i * 7 % 90)::text WHERE id IN (i, i + 50);
+    INSERT INTO ex.sale VALUES (5000 + i, '1', '2', '3', CASE WHEN i % 2 = 0 THEN 'no day' ELSE '2026-01-09' END, '-1'), (6000 + i, '2', '3', '4', '2026-01-10', '5');
+    DELETE FROM ex.sale WHERE id = 6000 + i - 2;
+    UPDATE ex.customer SET segment = (ARRAY['retail', 'business', 'public'])[1 + i % 3] WHERE id = 1 + i % 4;
+    UPDATE ex.store SET region = 'region ' || i, parent = 1 + i % 2 WHERE id = 5;
+    UPDATE ex.product SET name = name || '!' WHERE id = i % 10;
+    PERFORM strata.refresh(as_of => '2026-03-01'::timestamptz + i * interval '1 hour');
+    COMMIT;
+  END LOOP;
+END $$;
+CREATE VIEW ex.catalog AS SELECT c.relname, pg_stat_get_tuples_inserted(c.oid) + pg_stat_get_xact_tuples_inserted(c.oid) AS inserted, pg_stat_get_tuples_updated(c.oid) + pg_stat_get_xact_tuples_updated(c.oid) AS updated,
+       pg_stat_get_tuples_deleted(c.oid) + pg_stat_get_xact_tuples_deleted(c.oid) AS deleted
+  FROM pg_class c WHERE relnamespace = 'pg_catalog'::regnamespace AND relname IN ('pg_class', 'pg_attribute', 'pg_type', 'pg_depend', 'pg_index', 'pg_shdepend', 'pg_trigger', 'pg_rewrite', 'pg_inherits', 'pg_constraint');
+CREATE TABLE ex.was AS SELECT * FROM ex.catalog WHERE false;
+CALL ex.churn(1, 8);
+SELECT pg_stat_force_next_flush();
+INSERT INTO ex.was TABLE ex.catalog;
+CALL ex.churn(9, 40);
+SELECT pg_stat_force_next_flush();
+SELECT catalog.relname, catalog.inserted - was.inserted AS inserted, catalog.updated - was.updated AS updated, catalog.deleted - was.deleted AS deleted
+  FROM ex.catalog JOIN ex.was USING (relname) WHERE (catalog.inserted, catalog.updated, catalog.deleted) IS DISTINCT FROM (was.inserted, was.updated, was.deleted);
+SELECT model, status FROM strata.verify('schema:ex') WHERE status NOT IN ('equal', 'stale');
 
 SELECT strata.drop_model('ex.stg', "cascade" => true);
 SELECT strata.drop_model('ex.' || m) FROM unnest('{dc,dp,ds,quoted,tree}'::text[]) AS m;
