@@ -123,10 +123,10 @@ extern void strata_table_insert(const char *table, const char *const *columns, c
 /* A row that this transaction has inserted: others cannot be at it. False: there is none. */
 extern bool strata_table_update(const char *table, const char *index, const char *key_column, int64 key,
 								const char *const *columns, const StrataArgs *args);
-/*
- * The one row with these keys (int4, int8, oid or text, the first columns of the index), which others may be at; counter: a bigint that is added to,
- * or NULL. False: there is none, or somebody is at it. Then a statement, which waits, is for the caller to run.
- */
+/* The one row with these keys (int4, int8, oid or text, the first columns of the index), which others may be at. False: there is none, or somebody is. */
+extern bool strata_table_lock(const char *table, const char *index, const char *const *key_columns,
+							  const StrataArgs *keys);
+/* The same, and changed; counter: a bigint that is added to, or NULL. False: a statement, which waits, is for the caller to run. */
 extern bool strata_table_change(const char *table, const char *index, const char *const *key_columns,
 								const StrataArgs *keys, const char *const *columns, const StrataArgs *args,
 								const char *counter, int64 added);

@@ -96,6 +96,22 @@
 	((void) ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL))
 #endif
 
+/* Of catalog/pg_class.h, miscadmin.h and storage/smgr.h, which the caller includes: the file of a table that is neither temporary nor mapped. */
+#if PG_VERSION_NUM >= 170000
+#define STRATA_NO_BACKEND INVALID_PROC_NUMBER
+#else
+#define STRATA_NO_BACKEND InvalidBackendId
+#endif
+#if PG_VERSION_NUM >= 160000
+#define STRATA_FILE RelFileLocator
+#else
+#define STRATA_FILE RelFileNode
+#endif
+#define strata_storage_of(form)                                                                              \
+	smgropen((STRATA_FILE){OidIsValid((form)->reltablespace) ? (form)->reltablespace : MyDatabaseTableSpace, \
+						   MyDatabaseId, (form)->relfilenode},                                               \
+			 STRATA_NO_BACKEND)
+
 /* A foreign key that documents and is not checked row by row. */
 #if PG_VERSION_NUM >= 180000
 #define STRATA_HAS_NOT_ENFORCED true

@@ -19,7 +19,8 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "storage/smgr.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -188,13 +189,20 @@ strata_table_read(const char *table, const char *const *columns, int n, const ch
 	return rows;
 }
 
+/* Its entry among the open relations, which a VACUUM voids, is not needed for that. */
 bool
 strata_table_has_pages(const char *table)
 {
-	Relation rel = table_open(strata_table_oid(table), AccessShareLock);
-	bool any = RelationGetNumberOfBlocks(rel) > 0;
+	Oid relid = strata_table_oid(table);
+	HeapTuple tuple;
+	bool any;
 
-	table_close(rel, NoLock);
+	LockRelationOid(relid, AccessShareLock);
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	any = smgrnblocks(strata_storage_of((Form_pg_class) GETSTRUCT(tuple)), MAIN_FORKNUM) > 0;
+	ReleaseSysCache(tuple);
 	return any;
 }
 
@@ -334,6 +342,19 @@ lock_row(Relation rel, HeapTuple tuple, Snapshot snapshot)
 								   LockWaitSkip, 0, &failure) == TM_Ok;
 
 	ExecDropSingleTupleTableSlot(slot);
+	return locked;
+}
+
+bool
+strata_table_lock(const char *table, const char *index, const char *const *key_columns, const StrataArgs *keys)
+{
+	Relation rel = table_open(strata_table_oid(table), RowShareLock);
+	TableScan s = begin_scan(rel, index, key_columns, keys);
+	HeapTuple tuple = next_row(s);
+	bool locked = HeapTupleIsValid(tuple) && lock_row(rel, tuple, s.snapshot);
+
+	end_scan(s);
+	table_close(rel, NoLock);
 	return locked;
 }
 

@@ -23,6 +23,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
+#include "utils/xid8.h"
 
 /* How long a run waits, at its end, to put capture on or off. */
 #define PATIENCE_MS 100
@@ -45,16 +46,25 @@ pages_of(Oid relid)
 static void
 set_segment(const CaptureRow *row, const CaptureSegment *g, const char *state, const CapturePosition *sealed)
 {
+	static const char *const key_columns[] = {"relid", "segment"};
+	static const char *const columns[] = {"state", "sealed", "rotated"};
+	bool closing = strcmp(state, "closing") == 0;
+	StrataArgs keys = {0};
 	StrataArgs args = {0};
 
-	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(row->relid), false);
-	strata_args_int4(&args, g->number);
+	strata_args_datum(&keys, OIDOID, ObjectIdGetDatum(row->relid), false);
+	strata_args_int4(&keys, g->number);
 	strata_args_text(&args, state);
 	strata_args_datum(&args, PG_SNAPSHOTOID, sealed ? capture_position_datum(sealed) : (Datum) 0, sealed == NULL);
-	strata_base_keeper_execute("UPDATE strata_state.capture_segment SET state = $3, sealed = $4,"
-							   " rotated = CASE $3 WHEN 'closing' THEN pg_current_xact_id() END"
+	strata_args_datum(&args, XID8OID, closing ? FullTransactionIdGetDatum(GetTopFullTransactionId()) : (Datum) 0,
+					  !closing);
+	if (strata_table_change("capture_segment", "capture_segment_pkey", key_columns, &keys, columns, &args, NULL, 0))
+		return;
+	for (int i = 0; i < args.n; i++)
+		strata_args_datum(&keys, args.types[i], args.values[i], args.nulls[i] == 'n');
+	strata_base_keeper_execute("UPDATE strata_state.capture_segment SET state = $3, sealed = $4, rotated = $5"
 							   " WHERE relid = $1 AND segment = $2",
-							   &args);
+							   &keys);
 }
 
 static bool
@@ -138,15 +148,15 @@ cut_off(const CaptureRow *row, const List *segments, const List *consumers)
 	}
 }
 
+/* False: somebody else is at it, or it has just changed; the next run sees to it. */
 static bool
 lock_row(Oid relid)
 {
-	StrataArgs args = {0};
+	static const char *const key_columns[] = {"relid"};
+	StrataArgs keys = {0};
 
-	strata_args_datum(&args, OIDOID, ObjectIdGetDatum(relid), false);
-	return strata_base_keeper_query("SELECT 1 FROM strata_state.capture WHERE relid = $1 FOR NO KEY UPDATE SKIP LOCKED",
-									&args)
-			   ->count > 0;
+	strata_args_datum(&keys, OIDOID, ObjectIdGetDatum(relid), false);
+	return strata_table_lock("capture", "capture_pkey", key_columns, &keys);
 }
 
 /* It may be the current one now: made, if it never was. Not while somebody changes the source. */
@@ -235,11 +245,7 @@ turn_ring(const CaptureRow *row)
 static void
 prune_marks(void)
 {
-	Relation rel = table_open(capture_table("capture_mark"), AccessShareLock);
-	BlockNumber pages = RelationGetNumberOfBlocks(rel);
-
-	table_close(rel, AccessShareLock);
-	if (pages > 0)
+	if (strata_table_has_pages("capture_mark"))
 		strata_base_keeper_execute(
 			"DELETE FROM strata_state.capture_mark WHERE ctid = ANY (ARRAY("
 			"SELECT m.ctid FROM strata_state.capture_mark m WHERE NOT EXISTS (SELECT FROM strata_state.capture_consumer c"

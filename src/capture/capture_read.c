@@ -98,11 +98,16 @@ static char *
 mark_in_window(const StrataCaptureState *state, Snapshot snapshot)
 {
 	uint64 own_xid = U64FromFullTransactionId(GetTopFullTransactionIdIfAny());
-	Relation rel = table_open(capture_table("capture_mark"), AccessShareLock);
-	TupleTableSlot *slot = table_slot_create(rel, NULL);
+	Relation rel;
+	TupleTableSlot *slot;
 	TableScanDesc scan;
 	char *why = NULL;
 
+	/* the usual case */
+	if (!strata_table_has_pages("capture_mark"))
+		return NULL;
+	rel = table_open(capture_table("capture_mark"), AccessShareLock);
+	slot = table_slot_create(rel, NULL);
 	capture_push_snapshot(snapshot);
 	scan = table_beginscan(rel, GetActiveSnapshot(), 0, NULL);
 	while (why == NULL && table_scan_getnextslot(scan, ForwardScanDirection, slot))

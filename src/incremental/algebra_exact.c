@@ -19,6 +19,7 @@
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/syscache.h"
+#include "utils/typcache.h"
 
 #include "incremental/algebra_internal.h"
 
@@ -27,22 +28,20 @@ bool
 algebra_equal_is_same(Oid type, int32 typmod, Oid collation, int scale)
 {
 	Oid base = getBaseTypeAndTypmod(type, &typmod);
-	Oid opclass;
-	Oid input;
+	TypeCacheEntry *entry;
 	Oid proc;
 
 	if (base == NUMERICOID)
 		return scale >= 0;
 	if (base == BPCHAROID && typmod < 0)
 		return false;
-	opclass = GetDefaultOpClass(base, BTREE_AM_OID);
-	if (!OidIsValid(opclass))
+	entry = lookup_type_cache(base, TYPECACHE_BTREE_OPFAMILY);
+	if (!OidIsValid(entry->btree_opf))
 		return false;
-	input = get_opclass_input_type(opclass);
-	proc = get_opfamily_proc(get_opclass_family(opclass), input, input, BTEQUALIMAGE_PROC);
+	proc = get_opfamily_proc(entry->btree_opf, entry->btree_opintype, entry->btree_opintype, BTEQUALIMAGE_PROC);
 	if (!OidIsValid(proc) || (type_is_collatable(base) && !OidIsValid(collation)))
 		return false;
-	return DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(input)));
+	return DatumGetBool(OidFunctionCall1Coll(proc, collation, ObjectIdGetDatum(entry->btree_opintype)));
 }
 
 static int
