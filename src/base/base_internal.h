@@ -30,6 +30,12 @@ extern StrataKept *strata_kept_take(const char *sql, const StrataArgs *args, Lis
 									int cursor_options, SPIPlanPtr *plan);
 extern void strata_kept_leave(StrataKept *kept);
 extern StrataEstimate strata_kept_estimate(const StrataKept *kept);
+/* What a plan just made rests on (sql_rests.c); NULL: nobody can tell. Connected to SPI, as for the next. */
+typedef struct StrataRests StrataRests;
+extern StrataRests *strata_rests_note(SPIPlanPtr plan, MemoryContext context);
+/* A plan that was voided is valid again, if all it rests on is what it was. */
+extern void strata_rests_restore(StrataRests *rests, SPIPlanPtr plan);
+extern void strata_rests_free(StrataRests *rests);
 /* Makes the plan of a statement without parameters that is run once, or not at all. */
 extern StrataEstimate strata_kept_plan(SPIPlanPtr plan, StrataPlanning how);
 /* The one of that name among them, or NULL. */

@@ -52,6 +52,7 @@ struct StrataKept
 	int users;
 	/* of the plan that was last seen */
 	int generation;
+	StrataRests *rests;
 	StrataEstimate estimate;
 	Size size;
 	int n_tables;
@@ -296,6 +297,8 @@ forget_plan(StrataKept *k)
 	k->size = 0;
 	k->plan = NULL;
 	forget_tables(k);
+	strata_rests_free(k->rests);
+	k->rests = NULL;
 	if (plan)
 		SPI_freeplan(plan);
 }
@@ -401,6 +404,9 @@ note_plan(StrataKept *k, const CachedPlan *cached)
 	ListCell *lc;
 
 	forget_tables(k);
+	strata_rests_free(k->rests);
+	k->rests = NULL;
+	k->rests = strata_rests_note(k->plan, context);
 	k->tables = MemoryContextAlloc(context, sizeof(Oid) * Max(1, list_length(tables)));
 	k->pages = MemoryContextAlloc(context, sizeof(BlockNumber) * Max(1, list_length(tables)));
 	foreach (lc, tables)
@@ -455,6 +461,8 @@ have_plan(StrataKept *k, const char *sql, const StrataArgs *args, StrataPlanning
 
 		if (k->plan == NULL)
 			make_plan(k, sql, args, cursor_options);
+		else
+			strata_rests_restore(k->rests, k->plan);
 		cached = get_plan(k->plan, how);
 		outgrown = k->generation == cached->generation && k->users == 1 && is_outgrown(k, how);
 		if (k->generation != cached->generation)

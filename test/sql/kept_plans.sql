@@ -70,6 +70,60 @@ CREATE FUNCTION it.again(n integer) RETURNS text LANGUAGE sql AS $$
 $$;
 SELECT it.again(5);
 
+-- ---- what voids a plan, and what does not: VACUUM changes nothing that it rests on ----
+CREATE FUNCTION it.noisy() RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'planned'; RETURN true; END $$;
+CREATE TABLE it.base (id integer PRIMARY KEY, v text);
+INSERT INTO it.base SELECT i, 'v' || i FROM generate_series(1, 3) AS i;
+CREATE FUNCTION it.ask() RETURNS text LANGUAGE sql AS $$ SELECT it.rowset('SELECT 1 AS id', 'SELECT v FROM test_rows JOIN it.base USING (id) WHERE it.noisy()') $$;
+SELECT it.ask();
+SELECT it.ask();
+INSERT INTO it.base SELECT i, 'v' || i FROM generate_series(4, 300) AS i;
+VACUUM it.base;
+SELECT it.ask();
+DELETE FROM it.base WHERE id > 100;
+VACUUM (FREEZE) it.base;
+VACUUM (FREEZE) pg_class, pg_attribute, pg_index;
+SELECT it.ask() FROM generate_series(1, 2);
+INSERT INTO it.base SELECT i, 'v' || i FROM generate_series(301, 400) AS i;
+ANALYZE it.base;
+SELECT it.ask();
+VACUUM it.base;
+SELECT it.ask();
+CREATE INDEX base_v ON it.base (v);
+SELECT it.ask();
+DROP INDEX it.base_v;
+SELECT it.ask();
+ALTER TABLE it.base ALTER v SET NOT NULL;
+SELECT it.ask();
+ALTER TABLE it.base ADD CHECK (id > 0);
+SELECT it.ask();
+ALTER TABLE it.base RENAME v TO w;
+SELECT it.ask();
+ALTER TABLE it.base RENAME w TO v;
+SELECT it.ask();
+DISCARD PLANS;
+SELECT it.ask();
+CREATE OR REPLACE FUNCTION it.noisy() RETURNS boolean IMMUTABLE LANGUAGE plpgsql AS $$ BEGIN RAISE WARNING 'planned anew'; RETURN true; END $$;
+SELECT it.ask();
+BEGIN;
+ALTER TABLE it.base DROP v, ADD v integer DEFAULT 7;
+SELECT it.ask();
+ROLLBACK;
+SELECT it.ask();
+-- of what is not a plain table nobody looks
+CREATE TABLE it.child () INHERITS (it.base);
+INSERT INTO it.child VALUES (1, 'child');
+SELECT it.ask() FROM generate_series(1, 2);
+VACUUM it.base;
+SELECT it.ask();
+DROP TABLE it.child;
+ALTER TABLE it.base ENABLE ROW LEVEL SECURITY;
+SELECT it.ask();
+VACUUM it.base;
+SELECT it.ask();
+DROP TABLE it.base;
+SELECT it.ask();
+
 -- ---- models ----
 SET search_path = it;
 CREATE TABLE s (id integer PRIMARY KEY, g integer NOT NULL, v numeric(10,2) NOT NULL, note text, at timestamptz DEFAULT '2026-01-01 23:30+00');
