@@ -8,6 +8,8 @@
 extern List *strata_rowset_show(List *rowsets);
 /* Whether the planner is told how many values their columns hold. */
 extern bool strata_rowset_counts_values;
+/* Whether a look-up in each of many partitions is priced as what it takes (lookups.c). */
+extern bool strata_lookups_priced;
 extern void base_lookups_init(void);
 
 /* ---- kept plans (sql_kept.c) ---- */

@@ -210,6 +210,7 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 	bool tidscan = enable_tidscan;
 	bool jit = jit_enabled;
 	bool values = strata_rowset_counts_values;
+	bool priced = strata_lookups_priced;
 	double seq = seq_page_cost;
 	double random = random_page_cost;
 	CachedPlan *volatile cached = NULL;
@@ -230,6 +231,7 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 		{
 			seq_page_cost = Min(seq, STRATA_NEAR_PAGE_COST);
 			random_page_cost = Min(random, STRATA_NEAR_PAGE_COST);
+			strata_lookups_priced = true;
 		}
 		jit_enabled = false;
 		cached = SPI_plan_get_cached_plan(plan);
@@ -244,6 +246,7 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 		enable_tidscan = tidscan;
 		jit_enabled = jit;
 		strata_rowset_counts_values = values;
+		strata_lookups_priced = priced;
 		seq_page_cost = seq;
 		random_page_cost = random;
 	}
@@ -251,13 +254,52 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 	return cached;
 }
 
+/*
+ * What the planner leaves out: a hash join whose inner side has each value but once costs it nothing for a row that it gives (it asks for the share of
+ * outer rows that match, and is told that of the pairs). All of a query would then seem cheaper than some of it.
+ */
+static double
+left_out(const Plan *plan)
+{
+	double cost = 0;
+	const List *inner = NIL;
+	ListCell *lc;
+
+	if (plan == NULL)
+		return 0;
+	cost = left_out(outerPlan(plan)) + left_out(innerPlan(plan));
+	if (IsA(plan, HashJoin) && outerPlan(plan) && innerPlan(plan))
+	{
+		const Plan *outer = outerPlan(plan);
+		double least = cpu_operator_cost * outer->plan_rows + cpu_tuple_cost * plan->plan_rows;
+
+		cost += Max(0, least - (plan->total_cost - outer->total_cost - innerPlan(plan)->total_cost));
+	}
+	if (IsA(plan, Append))
+		inner = ((const Append *) plan)->appendplans;
+	else if (IsA(plan, MergeAppend))
+		inner = ((const MergeAppend *) plan)->mergeplans;
+	else if (IsA(plan, SubqueryScan))
+		cost += left_out(((const SubqueryScan *) plan)->subplan);
+	foreach (lc, inner)
+		cost += left_out(lfirst(lc));
+	return cost;
+}
+
 static StrataEstimate
 estimate_of(const CachedPlan *cached)
 {
 	PlannedStmt *stmt = linitial_node(PlannedStmt, cached->stmt_list);
 
-	return (StrataEstimate){stmt->planTree ? stmt->planTree->total_cost : 0,
-							stmt->planTree ? stmt->planTree->plan_rows : 0};
+	double cost = 0;
+	ListCell *lc;
+
+	if (stmt->planTree == NULL)
+		return (StrataEstimate){0, 0};
+	cost = stmt->planTree->total_cost + left_out(stmt->planTree);
+	foreach (lc, stmt->subplans)
+		cost += left_out(lfirst(lc));
+	return (StrataEstimate){cost, stmt->planTree->plan_rows};
 }
 
 StrataEstimate
