@@ -8,6 +8,9 @@
 extern List *strata_rowset_show(List *rowsets);
 /* Whether the planner is told how many values their columns hold. */
 extern bool strata_rowset_counts_values;
+/* Of so few rows it is not, but where the cost is what is asked for. */
+#define STRATA_FEW_ROWS 20
+extern int strata_rowset_few;
 /* Whether a look-up in each of many partitions is priced as what it takes (lookups.c). */
 extern bool strata_lookups_priced;
 extern void base_lookups_init(void);

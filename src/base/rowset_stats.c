@@ -17,7 +17,6 @@
 #include "utils/rel.h"
 #include "utils/selfuncs.h"
 
-#define FEW_ROWS 20
 #define SAMPLE_ROWS 3000
 /* Of so few rows no plan can be that bad: a small sample, of the column that is asked about alone. */
 #define SMALL_ROWS 10000
@@ -26,6 +25,7 @@
 static get_relation_stats_hook_type former_hook = NULL;
 
 bool strata_rowset_counts_values = true;
+int strata_rowset_few = STRATA_FEW_ROWS;
 
 /* Row sets of the statement that is planned. */
 static List *shown = NIL;
@@ -216,7 +216,7 @@ rowset_stats(PlannerInfo *root, RangeTblEntry *rte, AttrNumber attnum, VariableS
 			Relation statistic;
 
 			if (strcmp(set->name, rte->enrname) != 0 || attnum < 1 || attnum > set->desc->natts ||
-				set->count <= FEW_ROWS)
+				set->count <= strata_rowset_few)
 				continue;
 			c = column_stats(set, attnum);
 			values[Anum_pg_statistic_staattnum - 1] = Int16GetDatum(attnum);

@@ -211,6 +211,7 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 	bool jit = jit_enabled;
 	bool values = strata_rowset_counts_values;
 	bool priced = strata_lookups_priced;
+	int few = strata_rowset_few;
 	double seq = seq_page_cost;
 	double random = random_page_cost;
 	CachedPlan *volatile cached = NULL;
@@ -232,6 +233,8 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 			seq_page_cost = Min(seq, STRATA_NEAR_PAGE_COST);
 			random_page_cost = Min(random, STRATA_NEAR_PAGE_COST);
 			strata_lookups_priced = true;
+			if (how == STRATA_PLAN_ESTIMATE)
+				strata_rowset_few = 0;
 		}
 		jit_enabled = false;
 		cached = SPI_plan_get_cached_plan(plan);
@@ -247,6 +250,7 @@ get_plan(SPIPlanPtr plan, StrataPlanning how)
 		jit_enabled = jit;
 		strata_rowset_counts_values = values;
 		strata_lookups_priced = priced;
+		strata_rowset_few = few;
 		seq_page_cost = seq;
 		random_page_cost = random;
 	}

@@ -185,6 +185,8 @@ sub make_fact
 	my $partition = $date && chance(30) ? ", partition_by => '$date->[0]', partition_unit => 'year', partitions_ahead => 1" : '';
 	my ($day) = grep { $_->[1] eq 'date' } @{ $q->{cols} };
 	my $days = $day && chance(50) ? ", \"dk\": {\"dimension\": \"fz.dd\", \"on\": {\"$day->[0]\": \"date\"}}" : '';
+	# a key of a dimension may stand in the grain
+	my $grain = join ',', @{ $q->{key} }, chance(20) ? $on[0][2] : ();
 	my @steps = $days ? { t => 'set', sql => "SELECT strata.define_date_dimension('fz.dd', '2023-12-01', '2024-03-01')" } : ();
 	for my $full ('', 'f')
 	{
@@ -193,7 +195,7 @@ sub make_fact
 		my $show = 'SELECT ROW(' . join(', ', (map { "t.$_->[0]" } @{ $q->{cols} }),
 			map { "(SELECT ROW(d.$_->[0]{key}, d.valid_from) FROM $_->[0]{name}$full AS d WHERE d.d$_->[0]{number}${full}_key = t.$_->[2])" } @on) . ($days ? ', t.dk' : '') . ')::text';
 		push @steps, { t => 'model', name => "fz.f$number$full", full => $full, twin => $full ? undef : "fz.f${number}f", cols => [ @{ $q->{cols} }, map { [ $_->[2], 'big' ] } @on ], show => "$show FROM fz.f$number$full AS t",
-			sql => "SELECT strata.define_fact('fz.f$number$full', \$q\$$q->{sql}\$q\$, grain => '{" . join(',', @{ $q->{key} }) . "}', dimensions => '{$dimensions$days}'$partition" . ($full ? ", refresh => 'full'" : '') . ')' };
+			sql => "SELECT strata.define_fact('fz.f$number$full', \$q\$$q->{sql}\$q\$, grain => '{$grain}', dimensions => '{$dimensions$days}'$partition" . ($full ? ", refresh => 'full'" : '') . ')' };
 	}
 	return @steps;
 }
