@@ -176,6 +176,26 @@ is_there(const CaptureRow *row, const CaptureSegment *current, const CaptureSegm
 	return fits;
 }
 
+/* Whether there is anything to do for those that are full: not as long as somebody needs what is sealed. */
+static bool
+may_go_on(const CaptureRow *row, const List *segments)
+{
+	List *consumers = capture_consumers(row->relid);
+	uint64 held = 0;
+	ListCell *lc;
+
+	foreach (lc, segments)
+	{
+		const CaptureSegment *g = lfirst(lc);
+
+		if (g->state == 'o' || (g->state == 's' && !is_needed(g, consumers, row->generation)))
+			return true;
+		if (g->state != 'f')
+			held += pages_of(g->oid);
+	}
+	return held * BLCKSZ / (1024 * 1024) >= (uint64) capture_max_size;
+}
+
 static void
 turn_ring(const CaptureRow *row)
 {
@@ -205,7 +225,7 @@ turn_ring(const CaptureRow *row)
 		return;
 	idle = pages_of(current->oid) < Max(limit, 1);
 	/* the usual case: nothing to do, nothing locked */
-	if (idle && taken == 0)
+	if (idle && (taken == 0 || !may_go_on(row, segments)))
 		return;
 	if (!lock_row(row->relid))
 		return;

@@ -111,6 +111,56 @@ is(q1($wrong), '0', 'one consumer has it all, once');
 is(q1($wrong =~ s/m1/m2/r), '0', 'and so has the other');
 is(q1(q(SELECT count(*) FROM strata_state.capture_segment WHERE state = 'current')), '1', 'the ring is in order');
 
+# ---- the same with rows of which few fit a page, a consumer that comes seldom, another transaction that is open for long, and crashes between ----
+append_to_file("$script.wide", <<'SQL');
+\set id random(1, 200)
+BEGIN;
+INSERT INTO src VALUES (:id, repeat('w', 1000 + :id));
+SAVEPOINT a;
+DELETE FROM src WHERE id = :id AND v LIKE 'www%';
+\if :id > 100
+ROLLBACK TO a;
+\endif
+\if :id < 20
+ROLLBACK;
+\else
+COMMIT;
+\endif
+SQL
+q1("SELECT t(), t('m2'); SELECT t(), t('m2')");
+my $late = 0;
+for my $how ('kill', 'immediate', '')
+{
+	my $long = $node->background_psql('postgres');
+	$load = IPC::Run::start([ 'pgbench', '-n', '-c', '6', '-j', '2', '-t', '200', '-f', "$script.wide", $node->connstr('postgres') ], '>', \$out, '2>', \$err);
+	($refreshes, $full) = (0, 0);
+	while ($load->pumpable)
+	{
+		$load->pump_nb;
+		if ($refreshes % 4 == 0) { $late++; $long->query_safe("BEGIN; INSERT INTO src VALUES (-$late, 'late')") }
+		$full++ if q1(q(SELECT t())) =~ /^full/;
+		if ($refreshes % 4 == 3) { $long->query_safe($refreshes % 8 == 3 ? "PREPARE TRANSACTION 'late'" : 'COMMIT'); q1("SELECT t(); COMMIT PREPARED 'late'") if $refreshes % 8 == 3 }
+		$refreshes++;
+	}
+	$load->finish;
+	$long->query_safe('ROLLBACK') if $refreshes % 4;
+	is($full, 0, "long transactions, $how: never in full");
+	if ($how eq 'kill')
+	{
+		my $pid = $long->query_safe("BEGIN; INSERT INTO src VALUES (0, 'lost'); SELECT pg_backend_pid()");
+		kill 'KILL', $pid;
+		eval { $long->{run}->finish };
+		$node->poll_query_until('postgres', 'SELECT true') or die 'the server did not come back';
+	}
+	elsif ($how) { $long->query_safe("BEGIN; INSERT INTO src VALUES (0, 'lost')"); $node->stop('immediate'); eval { $long->{run}->finish }; $node->start }
+	else { $long->quit }
+	cmp_ok(q1(q(SELECT count(*) FROM strata_state.capture_consumer WHERE consumer = 'm1' AND starts IS NOT NULL)), '>', 0, 'it knows where its changes begin') if !$how;
+	q1('SELECT t()');
+	is(q1($wrong), '0', 'who comes often has it all, once');
+}
+q1("SELECT t('m2')");
+is(q1($wrong =~ s/m1/m2/r), '0', 'and so has who comes seldom');
+
 # ---- dump and restore ----
 my $dump = PostgreSQL::Test::Utils::tempdir() . '/dump.sql';
 $node->command_ok([ 'pg_dump', '-f', $dump, $node->connstr('postgres') ], 'pg_dump');
