@@ -16,8 +16,8 @@
 
 PG_FUNCTION_INFO_V1(strata_explain_refresh);
 
-#define WIDTH 120
-#define RULES 48 /* the column where a part's rule begins */
+#define WIDTH 118 /* psql puts a space on either side */
+#define RULES 48  /* the column where a part's rule begins */
 
 typedef struct Explain
 {
