@@ -495,6 +495,13 @@ is_small(List *rowsets)
 	return rows <= MOST_ROWS;
 }
 
+/* That a role may see all rows, or no longer may, voids no plan. */
+static bool
+depends_on_policies(SPIPlanPtr plan)
+{
+	return ((CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan)))->dependsOnRLS;
+}
+
 /* The entry has its plan, and is in use: what planning runs may come back here, and must not make room by it. */
 static void
 have_plan(StrataKept *k, const char *sql, const StrataArgs *args, StrataPlanning how, int cursor_options)
@@ -507,6 +514,11 @@ have_plan(StrataKept *k, const char *sql, const StrataArgs *args, StrataPlanning
 
 		if (k->plan == NULL)
 			make_plan(k, sql, args, cursor_options);
+		else if (k->users == 1 && depends_on_policies(k->plan))
+		{
+			forget_plan(k);
+			make_plan(k, sql, args, cursor_options);
+		}
 		else
 			strata_rests_restore(k->rests, k->plan);
 		cached = get_plan(k->plan, how);

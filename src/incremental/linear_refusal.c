@@ -12,6 +12,7 @@
 #include "parser/parsetree.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 
 static char *
@@ -31,7 +32,7 @@ refuse_relation(const RangeTblEntry *rte)
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	if (get_attnum(rte->relid, STRATA_SIGN) != InvalidAttrNumber)
 		reason = psprintf("a column of %s is called " STRATA_SIGN, NameStr(form->relname));
-	else if (form->relrowsecurity)
+	else if (check_enable_rls(rte->relid, InvalidOid, true) == RLS_ENABLED)
 		reason = psprintf("row-level security of %s", NameStr(form->relname));
 	ReleaseSysCache(tuple);
 	return reason;

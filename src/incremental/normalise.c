@@ -335,6 +335,26 @@ may_read_walker(Node *node, void *context)
 	return expression_tree_walker(node, may_read_walker, context);
 }
 
+/* Whether policies hide rows from the view's owner: then they are hidden from all who read it. */
+static bool
+hidden_walker(Node *node, void *context)
+{
+	Oid *view_owner = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, RangeTblEntry))
+	{
+		RangeTblEntry *rte = (RangeTblEntry *) node;
+
+		return rte->rtekind == RTE_RELATION && check_enable_rls(rte->relid, *view_owner, true) == RLS_ENABLED;
+	}
+	if (IsA(node, Query))
+		return query_tree_walker((Query *) node, hidden_walker, context,
+								 QTW_IGNORE_JOINALIASES | QTW_EXAMINE_RTES_BEFORE);
+	return expression_tree_walker(node, hidden_walker, context);
+}
+
 static void
 expand_view(Normalise *n, RangeTblEntry *rte)
 {
@@ -348,6 +368,8 @@ expand_view(Normalise *n, RangeTblEntry *rte)
 	if (owner != GetUserId() && !RelationHasSecurityInvoker(view) && may_read_walker((Node *) query, NULL))
 		n->refusal = psprintf("the view %s reads what only its owner %s may read", RelationGetRelationName(view),
 							  GetUserNameFromId(owner, false));
+	else if (owner != GetUserId() && !RelationHasSecurityInvoker(view) && hidden_walker((Node *) query, &owner))
+		n->refusal = psprintf("row-level security applies to the owner of the view %s in what it reads", RelationGetRelationName(view));
 	relation_close(view, NoLock);
 
 	incremental_rename(query, names);
@@ -530,7 +552,7 @@ normalise(Normalise *n, Query *query)
 				expand_view(n, rte);
 		}
 		else if (rte->rtekind == RTE_RELATION && check_enable_rls(rte->relid, InvalidOid, true) == RLS_ENABLED)
-			n->refusal = psprintf("row security decides what is read of %s", get_rel_name(rte->relid));
+			n->refusal = psprintf("row-level security of %s applies to the model's owner", get_rel_name(rte->relid));
 		if (rte->rtekind == RTE_SUBQUERY && n->refusal == NULL)
 			normalise(n, rte->subquery);
 	}

@@ -16,6 +16,8 @@ typedef struct Advice
 	"give the date as a column of a table that is read, or leave the condition on it to the view or query that reads the model"
 #define WATERMARK \
 	"declare it with strata.define_source(..., loaded_at => ..., changes => 'watermark'), or read a staging table over it: that one is compared, and hands on what differs"
+#define POLICIES \
+	"let the model be owned by a role that its policies do not apply to: the table's owner (without FORCE ROW LEVEL SECURITY), or a role with BYPASSRLS"
 
 /* The first that fits. */
 static const Advice advices[] = {
@@ -53,8 +55,7 @@ static const Advice advices[] = {
 	{"reads ONLY ", "read all of it, or the one partition by its name"},
 	{"TABLESAMPLE", "choose rows by a condition on their values, such as a hash of the key"},
 	{"no TRIGGER privilege", "GRANT TRIGGER on it to the model's owner"},
-	{"ow-level security", "read a table without it; whom it lets see what is no matter of rows"},
-	{"row security", "read a table without it; whom it lets see what is no matter of rows"},
+	{"ow-level security", POLICIES},
 	{"is compared: changes => 'compare'",
 	 "that was asked for; declare it with strata.define_source(..., changes => 'auto' or 'watermark')"},
 	{"has lost its loaded_at", "declare it anew with strata.define_source(..., loaded_at => ...)"},

@@ -646,6 +646,20 @@ state_of(const char *views)
 		0, 1);
 }
 
+/* False also of a relation that is no more. */
+static bool
+has_no_policies(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool none;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	none = !((Form_pg_class) GETSTRUCT(tuple))->relrowsecurity;
+	ReleaseSysCache(tuple);
+	return none;
+}
+
 StrataIdle
 strata_layers_idle(const StrataModel *model, Snapshot snapshot)
 {
@@ -673,7 +687,8 @@ strata_layers_idle(const StrataModel *model, Snapshot snapshot)
 	{
 		StrataCaptureChanges *changes;
 
-		if (get_rel_name(DatumGetObjectId(inputs[i])) == NULL)
+		/* which rows the owner sees hangs on roles and policies, too: the plan is to look */
+		if (!has_no_policies(DatumGetObjectId(inputs[i])))
 			return STRATA_IDLE_UNKNOWN;
 		changes = strata_capture_changes(DatumGetObjectId(inputs[i]), consumer(model), snapshot, false);
 		if (!changes->known)
