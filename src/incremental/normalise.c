@@ -369,7 +369,8 @@ expand_view(Normalise *n, RangeTblEntry *rte)
 		n->refusal = psprintf("the view %s reads what only its owner %s may read", RelationGetRelationName(view),
 							  GetUserNameFromId(owner, false));
 	else if (owner != GetUserId() && !RelationHasSecurityInvoker(view) && hidden_walker((Node *) query, &owner))
-		n->refusal = psprintf("row-level security applies to the owner of the view %s in what it reads", RelationGetRelationName(view));
+		n->refusal = psprintf("row-level security applies to the owner of the view %s in what it reads",
+							  RelationGetRelationName(view));
 	relation_close(view, NoLock);
 
 	incremental_rename(query, names);

@@ -83,12 +83,33 @@ runs_elapsed_ms(instr_time start)
 static void
 check_not_overtaken(const StrataModel *model, Snapshot snapshot)
 {
+	MemoryContext context = CurrentMemoryContext;
 	StrataArgs args = {0};
 
 	if (!IsolationUsesXactSnapshot())
 		return;
 	strata_args_int4(&args, model->id);
-	strata_base_keeper_run("UPDATE strata_state.model SET last_run = last_run WHERE id = $1", &args, snapshot);
+	PG_TRY();
+	{
+		strata_base_keeper_run("UPDATE strata_state.model SET last_run = last_run WHERE id = $1", &args, snapshot);
+	}
+	PG_CATCH();
+	{
+		ErrorData *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		/* what SERIALIZABLE finds among other transactions has a DETAIL of its own */
+		if (error->sqlerrcode != ERRCODE_T_R_SERIALIZATION_FAILURE || error->detail)
+			PG_RE_THROW();
+		FlushErrorState();
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("model %s was refreshed or defined anew since this transaction's snapshot", model->label),
+				 errdetail("Another session did, and its rows are not to be seen here."),
+				 errhint("Try again in a new transaction.")));
+	}
+	PG_END_TRY();
 }
 
 static void

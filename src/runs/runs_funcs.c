@@ -4,6 +4,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "base/version.h"
 #include "checks/checks.h"
@@ -19,6 +20,17 @@
 
 PG_FUNCTION_INFO_V1(strata_refresh);
 PG_FUNCTION_INFO_V1(strata_plan);
+
+static void
+require_writable(void)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("cannot refresh on a standby"),
+						errhint("Refresh on the primary: what that writes comes here.")));
+	if (XactReadOnly)
+		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION), errmsg("cannot refresh in a read-only transaction"),
+						errhint("strata.plan(), without data, and strata.verify() only read.")));
+}
 
 static Datum
 text_or_null(const char *text, bool *isnull)
@@ -262,6 +274,7 @@ strata_refresh(PG_FUNCTION_ARGS)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("on_error is \"%s\"", on_error),
 			 errhint(
 				 "It is 'raise' (an error, everything rolled back) or 'record' (rolled back, and the failed run kept in strata.runs).")));
+	require_writable();
 	id = strata_runlog_start("refresh", request.models, request.as_of);
 	if (strcmp(on_error, "raise") == 0)
 	{
@@ -330,7 +343,10 @@ strata_plan(PG_FUNCTION_ARGS)
 	{
 		ErrorData *error;
 		bool kept;
-		Run *run = runs_execute_aside(&request, false, &error, &kept);
+		Run *run;
+
+		require_writable();
+		run = runs_execute_aside(&request, false, &error, &kept);
 
 		if (error)
 			ReThrowError(error);
