@@ -22,9 +22,9 @@ CREATE EVENT TRIGGER strata_guard_sql_drop ON sql_drop
 COMMENT ON EVENT TRIGGER strata_guard_sql_drop IS 'pg_strata: refuses drops that would break models';
 
 CREATE EVENT TRIGGER strata_guard_command_end ON ddl_command_end
-    WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER SCHEMA')
+    WHEN TAG IN ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER SCHEMA', 'CREATE VIEW')
     EXECUTE FUNCTION strata_state.guard_command_end();
-COMMENT ON EVENT TRIGGER strata_guard_command_end IS 'pg_strata: the registry follows renames and changes of owner';
+COMMENT ON EVENT TRIGGER strata_guard_command_end IS 'pg_strata: the registry follows renames and changes of owner; no view closes a circle of models';
 
 -- Targets of models kept by changes that somebody else wrote to since the last full refresh. Not dumped: it follows in full anyway.
 CREATE TABLE strata_state.edit (

@@ -120,6 +120,10 @@ SELECT m.id AS model_id, v.relid, o.role AS relowner, v.relkind
    AND v.relation_name OPERATOR(pg_catalog.=) m.relation_name AND v.relowner OPERATOR(pg_catalog.=) o.role
  WHERE v.relid IS NOT NULL OR (o.role IS NOT NULL AND pg_catalog.pg_has_role(o.role, 'USAGE'));
 
+-- What models read through what is no model: views, rejected rows, parts of targets.
+CREATE FUNCTION strata_state.reads_beneath() RETURNS TABLE (model_id integer, schema_name name, relation_name name)
+    LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'strata_registry_reads_beneath';
+
 CREATE VIEW strata.models WITH (security_barrier) AS
 SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        m.layer,
@@ -138,7 +142,11 @@ SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        m.tags,
        COALESCE(pg_catalog.obj_description(v.relid, 'pg_class'), m.description) AS description,
        ARRAY(SELECT pg_catalog.format('%I.%I', d.schema_name, d.relation_name)
-               FROM strata_state.dependency d WHERE d.model_id OPERATOR(pg_catalog.=) m.id
+               FROM (SELECT q.schema_name, q.relation_name
+                       FROM strata_state.dependency q WHERE q.model_id OPERATOR(pg_catalog.=) m.id
+                     UNION
+                     SELECT b.schema_name, b.relation_name
+                       FROM strata_state.reads_beneath() b WHERE b.model_id OPERATOR(pg_catalog.=) m.id) AS d
               ORDER BY d.schema_name, d.relation_name) AS reads,
        m.query,
        m.options,

@@ -9,6 +9,7 @@
 #include "guard/guard.h"
 #include "delta/delta.h"
 #include "layers/layers.h"
+#include "plan/plan.h"
 #include "runlog/runlog.h"
 
 STRATA_MODULE_MAGIC;
@@ -22,6 +23,7 @@ _PG_init(void)
 	strata_runlog_init();
 	strata_guard_init();
 	strata_capture_init();
+	strata_plan_init();
 	strata_delta_init();
 	strata_layers_init();
 }

@@ -36,6 +36,7 @@ PG_FUNCTION_INFO_V1(strata_guard_command_end);
 PG_FUNCTION_INFO_V1(strata_guard_sql_drop);
 
 StrataGuardTypeHook strata_guard_type_hook = NULL;
+StrataGuardViewHook strata_guard_view_hook = NULL;
 bool strata_guard_enforce = true;
 
 /* ---- suspending ---- */
@@ -511,6 +512,18 @@ strata_guard_command_start(PG_FUNCTION_ARGS)
 
 /* ---- the end of a command, and what it dropped ---- */
 
+static void
+end_view(ViewStmt *stmt)
+{
+	Oid relid;
+
+	if (!stmt->replace || !strata_guard_enforce || strata_guard_view_hook == NULL)
+		return;
+	relid = relation_of(stmt->view);
+	if (OidIsValid(relid))
+		strata_guard_view_hook(relid);
+}
+
 Datum
 strata_guard_command_end(PG_FUNCTION_ARGS)
 {
@@ -533,6 +546,9 @@ strata_guard_command_end(PG_FUNCTION_ARGS)
 		case T_AlterObjectSchemaStmt:
 		case T_AlterTableStmt:
 			strata_guard_follow(parsetree);
+			break;
+		case T_ViewStmt:
+			end_view((ViewStmt *) parsetree);
 			break;
 		default:
 			break;

@@ -27,6 +27,10 @@ extern void strata_guard_resume(void);
 typedef void (*StrataGuardTypeHook)(Oid relid, AttrNumber attno, const List *models, bool before);
 extern StrataGuardTypeHook strata_guard_type_hook;
 
+/* Called after CREATE OR REPLACE VIEW of a view that is no model's and may have been there before. */
+typedef void (*StrataGuardViewHook)(Oid view);
+extern StrataGuardViewHook strata_guard_view_hook;
+
 /* guard_edit.c: whether others wrote into a target. The notes are those the snapshot sees. */
 extern void strata_guard_watch(Oid relid, int model_id);
 /* Also on what is the model's target no more; what was noted is forgotten. */

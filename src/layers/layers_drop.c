@@ -238,31 +238,6 @@ layers_drop_source(const char *text)
 
 /* ---- models ---- */
 
-/* The model and all that reads it, directly or through others; each once, readers last. */
-static List *
-with_readers(StrataModel *model)
-{
-	List *found = list_make1(model);
-	List *ids = list_make1_int(model->id);
-
-	for (int i = 0; i < list_length(found); i++)
-	{
-		StrataModel *m = list_nth(found, i);
-		ListCell *lc;
-
-		foreach (lc, strata_registry_dependents(m->schema, m->name))
-		{
-			StrataModel *reader = lfirst(lc);
-
-			if (list_member_int(ids, reader->id))
-				continue;
-			ids = lappend_int(ids, reader->id);
-			found = lappend(found, reader);
-		}
-	}
-	return found;
-}
-
 /* Everything of one model goes but what users built on it: their views refuse the drop. */
 static void
 drop_one(StrataModel *m)
@@ -310,27 +285,97 @@ drop_all(List *models)
 	strata_guard_resume();
 }
 
-char *
-layers_drop_model(const char *text, bool cascade)
+/*
+ * What others made on the targets of these models and DROP would not take along, as "view public.bi", what was made last first: whatever
+ * depends on the target, its row type, columns and constraints, its rejects and its partitions, directly or through other such things. Models, and what
+ * is theirs, are none of it.
+ */
+static List *
+what_stands_on(const List *models)
 {
-	StrataModel *model = strata_registry_get(text, "name");
-	List *models = strata_plan_order(with_readers(model));
-	List *labels = NIL;
+	StrataArgs args = {0};
+	List *ids = NIL;
+	List *found = NIL;
+	StrataRows *rows;
 	ListCell *lc;
 
-	layers_refuse_inside_refresh("drop a model");
 	foreach (lc, models)
-		if (((StrataModel *) lfirst(lc))->id != model->id)
-			labels = lappend(labels, ((StrataModel *) lfirst(lc))->label);
-	strata_registry_require_owner(model, "drop");
-	if (labels != NIL && !cascade)
+		ids = lappend(ids, psprintf("%d", ((StrataModel *) lfirst(lc))->id));
+	strata_args_texts(&args, ids);
+	rows = strata_base_keeper_query(
+		"WITH RECURSIVE target (oid, id) AS MATERIALIZED ("
+		"  SELECT c.oid, m.id FROM strata_state.model m JOIN pg_namespace n ON n.nspname = m.schema_name"
+		"   JOIN pg_class c ON c.relnamespace = n.oid AND (c.relname = m.relation_name"
+		"    OR (m.layer = 'staging' AND c.relname = m.relation_name || '__rejected'))),"
+		" gone (classid, objid, objsubid, kept) AS ("
+		"  SELECT 'pg_class'::regclass::oid, t.oid, 0, false FROM target t WHERE t.id = ANY ($1::integer[])"
+		" UNION"
+		"  SELECT x.* FROM gone g, LATERAL ("
+		"    SELECT d.classid, d.objid, d.objsubid, d.deptype = 'n' FROM pg_depend d"
+		"     WHERE d.refclassid = g.classid AND d.refobjid = g.objid AND (g.objsubid = 0 OR d.refobjsubid = g.objsubid)"
+		"       AND d.deptype IN ('n', 'a', 'i', 'P', 'S')"
+		"    UNION ALL"
+		"    SELECT 'pg_class'::regclass, w.ev_class, 0, g.kept FROM pg_rewrite w" /* a view is its rule */
+		"     WHERE g.classid = 'pg_rewrite'::regclass AND w.oid = g.objid AND w.ev_type = '1') AS x)"
+		" SELECT DISTINCT pg_describe_object(g.classid, g.objid, g.objsubid), g.objid FROM gone g"
+		"  LEFT JOIN pg_class c ON g.classid = 'pg_class'::regclass AND c.oid = g.objid"
+		"  LEFT JOIN pg_constraint k ON g.classid = 'pg_constraint'::regclass AND k.oid = g.objid"
+		"  LEFT JOIN pg_rewrite w ON g.classid = 'pg_rewrite'::regclass AND w.oid = g.objid"
+		" WHERE g.kept AND w.ev_type IS DISTINCT FROM '1' AND c.relnamespace IS DISTINCT FROM 'strata_state'::regnamespace"
+		"   AND (c.oid IS NULL OR coalesce(pg_partition_root(c.oid), c.oid) NOT IN (SELECT oid FROM target))"
+		"   AND (k.conrelid IS NULL OR coalesce(pg_partition_root(k.conrelid), k.conrelid) NOT IN (SELECT oid FROM target))"
+		" ORDER BY g.objid DESC, 1",
+		&args);
+	for (uint64 i = 0; i < rows->count; i++)
+		found = lappend(found, strata_rows_text(rows, i, 1));
+	return found;
+}
+
+/* In our words, and in time: PostgreSQL would name hidden views, and hint at a CASCADE that the guard refuses. */
+static void
+refuse_drop(const StrataModel *model, const List *readers, const List *others, bool cascade)
+{
+	if (others == NIL)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 			 errmsg("cannot drop model %s: other models read it", model->label),
-			 errdetail("They are %s.", strata_base_join(labels, ", ")),
+			 errdetail("They are %s.", strata_base_join(readers, ", ")),
 			 errhint("Drop or change them first, or say strata.drop_model('%s', \"cascade\" => true) to drop them all.",
 					 model->label)));
+	if (readers == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop model %s: other objects depend on it", model->label),
+				 errdetail("They are %s.", strata_base_join(others, ", ")),
+				 list_length(others) == 1 ? errhint("Drop %s first.", (char *) linitial(others))
+										  : errhint("Drop them first; \"cascade\" drops models only.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+			 errmsg("cannot drop model %s: other models read it, and other objects depend on %s", model->label,
+					cascade ? "them" : "it"),
+			 errdetail("Models: %s.\nOther objects: %s.", strata_base_join(readers, ", "),
+					   strata_base_join(others, ", ")),
+			 errhint("Drop the models that read it, then the other objects, then this model; \"cascade\" drops models only.")));
+}
+
+char *
+layers_drop_model(const char *text, bool cascade)
+{
+	StrataModel *model = strata_registry_get(text, "name");
+	List *readers = strata_plan_readers(model);
+	List *models = lcons(model, list_copy(readers));
+	List *labels = NIL;
+	List *others;
+	ListCell *lc;
+
+	layers_refuse_inside_refresh("drop a model");
+	foreach (lc, readers)
+		labels = lappend(labels, ((StrataModel *) lfirst(lc))->label);
+	strata_registry_require_owner(model, "drop");
+	others = what_stands_on(cascade ? models : list_make1(model));
+	if (others != NIL || (labels != NIL && !cascade))
+		refuse_drop(model, labels, others, cascade);
 	foreach (lc, models)
 		strata_registry_require_owner(lfirst(lc), "drop");
 	drop_all(models);

@@ -1,14 +1,16 @@
 /*
  * graph.c: models as nodes, what they read as edges; order and cycles.
  *
- * Edges are found by name, as the registry keeps them, so a list of models that are not registered yet can be ordered too.
- * Nothing recurses: a chain may be as long as the registry.
+ * Edges are found by name, as the registry keeps them; what a model reads through views, rejected rows and parts of targets, the registry
+ * has found in the catalogs. Nothing recurses: a chain may be as long as the registry.
  */
 #include "postgres.h"
 
+#include "guard/guard.h"
 #include "miscadmin.h"
 #include "plan/plan_internal.h"
 #include "utils/acl.h"
+#include "utils/lsyscache.h"
 
 static int
 compare_names(const char *schema_a, const char *name_a, const char *schema_b, const char *name_b)
@@ -50,6 +52,20 @@ strata_plan_node(const StrataGraph *graph, const char *schema, const char *name)
 	return -1;
 }
 
+static void
+add_read(StrataGraph *graph, StrataNode *node, const StrataDependency *d)
+{
+	int read = strata_plan_node(graph, d->schema, d->name);
+
+	if (read < 0)
+		return;
+	for (int r = 0; r < node->n_reads; r++)
+		if (node->reads[r] == read)
+			return;
+	node->reads[node->n_reads++] = read;
+	graph->nodes[read].n_readers++;
+}
+
 StrataGraph *
 strata_plan_graph(List *models)
 {
@@ -69,18 +85,19 @@ strata_plan_graph(List *models)
 	for (int i = 0; i < graph->n; i++)
 	{
 		StrataNode *node = &graph->nodes[i];
+		int most = list_length(node->model->dependencies);
+		ListCell *lc2;
 
-		node->reads = palloc(sizeof(int) * Max(1, list_length(node->model->dependencies)));
+		foreach (lc, node->model->dependencies)
+			most += list_length(((StrataDependency *) lfirst(lc))->beneath);
+		node->reads = palloc(sizeof(int) * Max(1, most));
 		foreach (lc, node->model->dependencies)
 		{
 			const StrataDependency *d = lfirst(lc);
-			int read = strata_plan_node(graph, d->schema, d->name);
 
-			if (read >= 0)
-			{
-				node->reads[node->n_reads++] = read;
-				graph->nodes[read].n_readers++;
-			}
+			add_read(graph, node, d);
+			foreach (lc2, d->beneath)
+				add_read(graph, node, lfirst(lc2));
 		}
 	}
 	for (int i = 0; i < graph->n; i++)
@@ -130,20 +147,59 @@ strata_plan_load_graph(void)
 	return graph;
 }
 
+static bool
+is_model(const StrataDependency *d, const StrataModel *model)
+{
+	return compare_names(d->schema, d->name, model->schema, model->name) == 0;
+}
+
+/* Through which of these the model is read: itself, when it is. */
+static const StrataDependency *
+way_to(const List *dependencies, const StrataModel *model)
+{
+	const StrataDependency *found = NULL;
+	ListCell *lc;
+	ListCell *lc2;
+
+	foreach (lc, dependencies)
+	{
+		const StrataDependency *d = lfirst(lc);
+
+		if (is_model(d, model))
+			return d;
+		foreach (lc2, found ? NIL : d->beneath)
+			if (is_model(lfirst(lc2), model))
+				found = d;
+	}
+	return found;
+}
+
+/* One more in a row of labels, each reading the next, with what the one before reads it through. */
+static List *
+add_to_path(List *path, const List *dependencies, const StrataModel *model)
+{
+	const StrataDependency *d = way_to(dependencies, model);
+
+	if (d && !is_model(d, model))
+		path = lappend(path, strata_base_label(d->schema, d->name));
+	return lappend(path, model->label);
+}
+
 /* Called when some nodes could not be sorted: each of them waits for another, so following those closes a circle. */
 static void
 report_cycle(const StrataGraph *graph, const int *waiting)
 {
 	int *seen_at = palloc0(sizeof(int) * graph->n);
-	List *path = NIL;
+	List *circle = NIL;
+	List *path;
 	int node = 0;
 
 	while (waiting[node] == 0)
 		node++;
 	while (seen_at[node] == 0)
 	{
-		path = lappend(path, graph->nodes[node].model->label);
-		seen_at[node] = list_length(path);
+		circle = lappend_int(circle, node);
+		seen_at[node] = list_length(circle);
 		for (int r = 0; r < graph->nodes[node].n_reads; r++)
 		{
 			if (waiting[graph->nodes[node].reads[r]] > 0)
@@ -153,9 +209,12 @@ report_cycle(const StrataGraph *graph, const int *waiting)
 			}
 		}
 	}
-	path = list_copy_tail(path, seen_at[node] - 1);
-	path = lappend(path, graph->nodes[node].model->label);
-	ereport(ERROR, (errcode(ERRCODE_INVALID_OBJECT_DEFINITION), errmsg("models read each other in a circle"),
+	circle = lappend_int(list_copy_tail(circle, seen_at[node] - 1), node);
+	path = list_make1(graph->nodes[node].model->label);
+	for (int i = 1; i < list_length(circle); i++)
+		path = add_to_path(path, graph->nodes[list_nth_int(circle, i - 1)].model->dependencies,
+						   graph->nodes[list_nth_int(circle, i)].model);
+	ereport(ERROR, (errcode(ERRCODE_INVALID_RECURSION), errmsg("models read each other in a circle"),
 					errdetail("%s.", strata_base_join(path, " reads ")),
 					errhint("Change the definition of one of them so that it does not read the next.")));
 }
@@ -266,35 +325,44 @@ strata_plan_sort(const StrataGraph *graph, const bool *chosen, int *order, int *
 }
 
 List *
-strata_plan_order(List *models)
+strata_plan_readers(const StrataModel *model)
 {
-	StrataGraph *graph = strata_plan_graph(models);
-	int *order = palloc(sizeof(int) * Max(1, graph->n));
+	StrataGraph *graph = strata_plan_graph(strata_registry_models());
+	bool *chosen = palloc0(sizeof(bool) * Max(1, graph->n));
+	int *queue = palloc(sizeof(int) * Max(1, graph->n));
 	int *levels = palloc(sizeof(int) * Max(1, graph->n));
-	int n = strata_plan_sort(graph, NULL, order, levels);
+	int start = strata_plan_node(graph, model->schema, model->name);
+	int head = 0;
+	int tail = 0;
+	int n;
 	List *result = NIL;
 
+	if (start < 0)
+		return NIL;
+	chosen[start] = true;
+	queue[tail++] = start;
+	while (head < tail)
+	{
+		const StrataNode *node = &graph->nodes[queue[head++]];
+
+		for (int r = 0; r < node->n_readers; r++)
+		{
+			if (chosen[node->readers[r]])
+				continue;
+			chosen[node->readers[r]] = true;
+			queue[tail++] = node->readers[r];
+		}
+	}
+	/* a circle, which only DDL past the guard can close, is no reason not to drop what is in it */
+	(void) find_levels(graph, NULL, NULL, levels);
+	chosen[start] = false;
+	n = sort_by_level(graph, chosen, levels, queue);
 	for (int i = 0; i < n; i++)
-		result = lappend(result, graph->nodes[order[i]].model);
+		result = lappend(result, graph->nodes[queue[i]].model);
 	return result;
 }
 
 /* ---- cycles that a definition would close ---- */
-
-static bool
-reads(const List *dependencies, const StrataModel *model)
-{
-	ListCell *lc;
-
-	foreach (lc, dependencies)
-	{
-		const StrataDependency *d = lfirst(lc);
-
-		if (compare_names(d->schema, d->name, model->schema, model->name) == 0)
-			return true;
-	}
-	return false;
-}
 
 /* One statement that costs next to nothing for a model that nobody reads yet, as when a warehouse is first defined. */
 static bool
@@ -331,51 +399,55 @@ read_by_its_sources(const StrataModel *model, const List *dependencies)
 		0, 1);
 }
 
-List *
-strata_plan_cycle(const StrataModel *model, const List *dependencies)
+/* Breadth first from what it reads, so that the shortest circle is the one shown. */
+static List *
+find_cycle(const StrataGraph *graph, const StrataModel *model, const List *dependencies)
 {
-	char *label = strata_base_label(model->schema, model->name);
-	StrataGraph *graph;
-	int *from;
-	int *queue;
+	int *from = palloc(sizeof(int) * Max(1, graph->n));
+	int *queue = palloc(sizeof(int) * Max(1, graph->n));
 	int head = 0;
 	int tail = 0;
 	ListCell *lc;
+	ListCell *lc2;
 
-	if (reads(dependencies, model))
-		return list_make2(label, label);
-	if (dependencies == NIL || !read_by_its_sources(model, dependencies))
-		return NIL;
-
-	/* breadth first from what it reads, so that the shortest circle is the one shown */
-	graph = strata_plan_load_graph();
-	from = palloc(sizeof(int) * Max(1, graph->n));
-	queue = palloc(sizeof(int) * Max(1, graph->n));
 	for (int i = 0; i < graph->n; i++)
 		from[i] = -2; /* not reached */
 	foreach (lc, dependencies)
 	{
-		const StrataDependency *d = lfirst(lc);
-		int node = strata_plan_node(graph, d->schema, d->name);
+		List *models = list_concat(list_make1(lfirst(lc)), ((StrataDependency *) lfirst(lc))->beneath);
 
-		if (node >= 0 && from[node] == -2)
+		foreach (lc2, models)
 		{
-			from[node] = -1;
-			queue[tail++] = node;
+			const StrataDependency *d = lfirst(lc2);
+			int node = strata_plan_node(graph, d->schema, d->name);
+
+			if (node >= 0 && from[node] == -2)
+			{
+				from[node] = -1;
+				queue[tail++] = node;
+			}
 		}
 	}
 	while (head < tail)
 	{
 		int i = queue[head++];
-		StrataNode *node = &graph->nodes[i];
+		const StrataNode *node = &graph->nodes[i];
 
-		if (reads(node->model->dependencies, model))
+		CHECK_FOR_INTERRUPTS();
+		if (way_to(node->model->dependencies, model))
 		{
-			List *path = list_make1(label);
+			List *path = list_make1(model->label);
+			List *nodes = NIL;
+			const List *read = dependencies;
 
 			for (int at = i; at >= 0; at = from[at])
-				path = lcons(graph->nodes[at].model->label, path);
-			return lcons(label, path);
+				nodes = lcons_int(at, nodes);
+			foreach (lc, nodes)
+			{
+				path = add_to_path(path, read, graph->nodes[lfirst_int(lc)].model);
+				read = graph->nodes[lfirst_int(lc)].model->dependencies;
+			}
+			return add_to_path(path, read, model);
 		}
 		for (int r = 0; r < node->n_reads; r++)
 		{
@@ -387,4 +459,54 @@ strata_plan_cycle(const StrataModel *model, const List *dependencies)
 		}
 	}
 	return NIL;
+}
+
+List *
+strata_plan_cycle(const StrataModel *model, List *dependencies)
+{
+	strata_registry_see_through(dependencies);
+	if (way_to(dependencies, model))
+		return add_to_path(list_make1(model->label), dependencies, model);
+	if (dependencies == NIL ||
+		(!strata_registry_may_be_shown(model) && !read_by_its_sources(model, dependencies)))
+		return NIL;
+	return find_cycle(strata_plan_graph(strata_registry_models()), model, dependencies);
+}
+
+/* A view of a user was replaced: does a model read itself through it now? */
+static void
+check_view(Oid view)
+{
+	StrataGraph *graph = strata_plan_graph(strata_registry_models());
+
+	for (int i = 0; i < graph->n; i++)
+	{
+		StrataModel *model = graph->nodes[i].model;
+		List *through = NIL;
+		List *cycle;
+		ListCell *lc;
+
+		foreach (lc, model->dependencies)
+			if (list_member_oid(((StrataDependency *) lfirst(lc))->views, view))
+				through = lappend(through, lfirst(lc));
+		if (through == NIL)
+			continue;
+		cycle = way_to(through, model) ? add_to_path(list_make1(model->label), through, model)
+									   : find_cycle(graph, model, through);
+		if (cycle != NIL)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_RECURSION),
+					 errmsg("cannot replace view %s: model %s would read itself through it",
+							strata_base_label(get_namespace_name(get_rel_namespace(view)), get_rel_name(view)),
+							model->label),
+					 errdetail("The cycle: %s.", strata_base_join(cycle, " -> ")),
+					 errhint("A superuser can SET strata.guard_enforce = off; no model can be refreshed then until the "
+							 "cycle is broken.")));
+	}
+}
+
+void
+strata_plan_init(void)
+{
+	strata_guard_view_hook = check_view;
 }

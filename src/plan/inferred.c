@@ -62,13 +62,17 @@ static bool
 queries(const StrataModel *model, const StrataModel *read)
 {
 	ListCell *lc;
+	ListCell *lc2;
 
 	foreach (lc, model->dependencies)
 	{
 		const StrataDependency *d = lfirst(lc);
 
-		if (strcmp(d->name, read->name) == 0 && strcmp(d->schema, read->schema) == 0)
-			return strcmp(d->via, "query") == 0;
+		if (strcmp(d->name, read->name) == 0 && strcmp(d->schema, read->schema) == 0 && strcmp(d->via, "query") == 0)
+			return true;
+		foreach (lc2, d->beneath)
+			if (((StrataDependency *) lfirst(lc2))->model_id == read->id)
+				return true;
 	}
 	return false;
 }

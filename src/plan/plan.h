@@ -34,10 +34,13 @@ extern List *strata_plan_make(const char *models, const char *exclude, bool full
 extern List *strata_plan_make_again(const char *models, const char *exclude, bool full_rebuild);
 /*
  * The cycle that a model with these dependencies would close, as labels, each reading the next, the first again at the
- * end; NIL when there is none. Of model only schema and name are read: it need not be registered.
+ * end; NIL when there is none. Of model only names and target are read: it need not be registered. What is beneath the dependencies is
+ * filled in.
  */
-extern List *strata_plan_cycle(const StrataModel *model, const List *dependencies /* StrataDependency * */);
-/* These models in topological order by their own dependencies (by name); an error when they have a cycle. */
-extern List *strata_plan_order(List *models);
+extern List *strata_plan_cycle(const StrataModel *model, List *dependencies /* StrataDependency * */);
+/* All that reads the model, directly or not, whoever may see it, each after what it reads. */
+extern List *strata_plan_readers(const StrataModel *model);
+
+extern void strata_plan_init(void);
 
 #endif /* STRATA_PLAN_H */

@@ -101,43 +101,63 @@ typedef struct Inputs
 	bool clock;
 } Inputs;
 
+typedef struct Collecting
+{
+	const StrataGraph *graph;
+	const bool *chosen;
+	const StrataModel *model;
+	Inputs *in;
+	List *queue; /* nodes whose dependencies are looked at */
+	List *seen;  /* labels */
+} Collecting;
+
+static void
+collect_one(Collecting *c, const StrataDependency *d)
+{
+	int read = strata_plan_node(c->graph, d->schema, d->name);
+	const StrataModel *other = read < 0 ? NULL : c->graph->nodes[read].model;
+	char *label = read < 0 ? strata_base_label(d->schema, d->name) : other->label;
+	Inputs *in = c->in;
+
+	if (strata_base_list_has(c->seen, label))
+		return;
+	c->seen = lappend(c->seen, label);
+	if (other == NULL && d->beneath != NIL && !d->shows_others)
+		return;
+	if (other == NULL)
+		in->sources = lappend(in->sources, label);
+	else if (strata_plan_is_view(other))
+	{
+		in->clock |= other->time_dependent;
+		c->queue = lappend_int(c->queue, read);
+	}
+	else if (c->chosen[read])
+		in->before = lappend(in->before, label);
+	else if (other->applied_version == 0)
+		in->unbuilt = lappend(in->unbuilt, label);
+	else if (other->changed_at > c->model->refreshed_at)
+		in->changed = lappend(in->changed, label);
+}
+
 /* What reaches a model, looking through views: they keep nothing, so what is behind them is what it reads. */
 static void
 collect(const StrataGraph *graph, int start, const bool *chosen, Inputs *in)
 {
-	const StrataModel *model = graph->nodes[start].model;
-	List *queue = list_make1_int(start);
-	List *seen = NIL;
+	Collecting c = {graph, chosen, graph->nodes[start].model, in, list_make1_int(start), NIL};
 
-	in->clock = model->time_dependent;
-	for (int at = 0; at < list_length(queue); at++)
+	in->clock = c.model->time_dependent;
+	for (int at = 0; at < list_length(c.queue); at++)
 	{
-		const StrataNode *node = &graph->nodes[list_nth_int(queue, at)];
 		ListCell *lc;
+		ListCell *lc2;
 
-		foreach (lc, node->model->dependencies)
+		foreach (lc, graph->nodes[list_nth_int(c.queue, at)].model->dependencies)
 		{
 			const StrataDependency *d = lfirst(lc);
-			int read = strata_plan_node(graph, d->schema, d->name);
-			char *label = read < 0 ? strata_base_label(d->schema, d->name) : graph->nodes[read].model->label;
-			const StrataModel *other = read < 0 ? NULL : graph->nodes[read].model;
 
-			if (strata_base_list_has(seen, label))
-				continue;
-			seen = lappend(seen, label);
-			if (other == NULL)
-				in->sources = lappend(in->sources, label);
-			else if (strata_plan_is_view(other))
-			{
-				in->clock |= other->time_dependent;
-				queue = lappend_int(queue, read);
-			}
-			else if (chosen[read])
-				in->before = lappend(in->before, label);
-			else if (other->applied_version == 0)
-				in->unbuilt = lappend(in->unbuilt, label);
-			else if (other->changed_at > model->refreshed_at)
-				in->changed = lappend(in->changed, label);
+			collect_one(&c, d);
+			foreach (lc2, d->beneath)
+				collect_one(&c, lfirst(lc2));
 		}
 	}
 }

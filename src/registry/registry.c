@@ -8,12 +8,11 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "registry/registry.h"
+#include "registry/registry_internal.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -166,14 +165,8 @@ load(const char *condition, const StrataArgs *args)
 	return models;
 }
 
-typedef struct NamedModel
-{
-	NameData name[2]; /* schema, relation */
-	StrataModel *model;
-} NamedModel;
-
-static NamedModel *
-find_named(HTAB *models, const char *schema, const char *name, HASHACTION action)
+NamedModel *
+registry_find_named(HTAB *models, const char *schema, const char *name, HASHACTION action)
 {
 	NameData key[2];
 
@@ -185,7 +178,7 @@ find_named(HTAB *models, const char *schema, const char *name, HASHACTION action
 
 /* All of them, as every run has them: what load() gives, without its statements. */
 List *
-strata_registry_models(void)
+registry_models(HTAB **by_name)
 {
 	static const char *const columns[] = {MODEL_COLUMN_NAMES};
 	static const char *const dependency_columns[] = {"model_id", "schema_name", "relation_name", "via"};
@@ -203,7 +196,7 @@ strata_registry_models(void)
 	{
 		StrataModel *m = model_from_row(rows, i);
 
-		find_named(named_models, m->schema, m->name, HASH_ENTER)->model = m;
+		registry_find_named(named_models, m->schema, m->name, HASH_ENTER)->model = m;
 		models = lappend(models, m);
 	}
 	foreach (lc, models)
@@ -220,12 +213,23 @@ strata_registry_models(void)
 			dep->schema = strata_rows_text(deps, d, 2);
 			dep->name = strata_rows_text(deps, d, 3);
 			dep->via = strata_rows_text(deps, d, 4);
-			upstream = find_named(named_models, dep->schema, dep->name, HASH_FIND);
+			upstream = registry_find_named(named_models, dep->schema, dep->name, HASH_FIND);
 			dep->model_id = upstream ? upstream->model->id : 0;
 			m->dependencies = lappend(m->dependencies, dep);
 		}
 	}
-	hash_destroy(named_models);
+	*by_name = named_models;
+	return models;
+}
+
+List *
+strata_registry_models(void)
+{
+	HTAB *by_name;
+	List *models = registry_models(&by_name);
+
+	registry_see_through(models, by_name);
+	hash_destroy(by_name);
 	return models;
 }
 
@@ -612,18 +616,6 @@ strata_registry_backfill(int model_id)
 	strata_args_int4(&args, model_id);
 	return strata_rows_texts(strata_base_keeper_query("SELECT backfill FROM strata_state.model WHERE id = $1", &args),
 							 0, 1);
-}
-
-List *
-strata_registry_dependents(const char *schema, const char *name)
-{
-	StrataArgs args = {0};
-
-	strata_args_text(&args, schema);
-	strata_args_text(&args, name);
-	return load("m.id IN (SELECT x.model_id FROM strata_state.dependency x"
-				" WHERE x.schema_name = $1::name AND x.relation_name = $2::name)",
-				&args);
 }
 
 void

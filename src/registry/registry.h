@@ -27,6 +27,11 @@ typedef struct StrataDependency
 	char *name;
 	char *via;    /* dimension: as one of a fact alone; query */
 	int model_id; /* 0: not a model */
+	/* of what is not a model, with all models loaded: a view, rejected rows, a part of a target or a table with targets as its parts */
+	List *beneath;     /* StrataDependency *: the models whose rows it shows */
+	bool shows_others; /* rows of what is no model as well */
+	List *views;       /* Oid: itself and the views beneath, when it is one */
+	List *tables;      /* Oid: what has rows of its own there, targets included */
 } StrataDependency;
 
 typedef struct StrataLineageRow
@@ -72,8 +77,12 @@ typedef struct StrataModel
 
 extern const char *strata_registry_layer_name(StrataLayer layer);
 
-/* All models, ordered by id; or those the condition of a caller selects. Dependencies are filled. */
+/* All models, ordered by id. Dependencies are filled, with what is beneath them. */
 extern List *strata_registry_models(void);
+/* Fills in what is beneath these, as of a definition that is not stored. */
+extern void strata_registry_see_through(List *dependencies);
+/* Whether other relations may show the model's rows: views, parts of its target, its rejected rows. False: none does. */
+extern bool strata_registry_may_be_shown(const StrataModel *model);
 extern StrataModel *strata_registry_model_by_id(int id);                        /* NULL when absent */
 extern StrataModel *strata_registry_find(const char *schema, const char *name); /* NULL when absent */
 /* By a user's text (schema.name, or name alone when only one model has it); error with suggestions when absent. */
@@ -104,7 +113,6 @@ extern void strata_registry_touch(int model_id);
 /* Columns whose values the next refresh fills in place, without making versions of it. */
 extern void strata_registry_set_backfill(int model_id, const List *columns);
 extern List *strata_registry_backfill(int model_id);
-extern List *strata_registry_dependents(const char *schema, const char *name); /* models that read it: StrataModel * */
 extern void strata_registry_rename(const char *schema, const char *name, const char *new_schema, const char *new_name);
 
 extern char *strata_registry_state_relation(int model_id, const char *suffix); /* strata_state.m<id>_<suffix>, quoted */
