@@ -195,13 +195,20 @@ SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
    AND a.attname OPERATOR(pg_catalog.=) c.name AND NOT a.attisdropped;
 COMMENT ON VIEW strata.columns IS 'One row per column of a model: type, role (key, history, fixed, overwrite, surrogate key, dimension key, grain, valid time, attribute), description.';
 
+-- Where columns that come from views of others come from beneath these: columns of models.
+CREATE FUNCTION strata_state.lineage_beneath()
+    RETURNS TABLE (model_id integer, column_name name, schema_name name, relation_name name, source_column name, kind text)
+    LANGUAGE c STABLE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'strata_plan_lineage_beneath';
+
 CREATE VIEW strata.lineage WITH (security_barrier) AS
 SELECT pg_catalog.format('%I.%I', m.schema_name, m.relation_name) AS model,
        e.column_name AS "column",
        pg_catalog.format('%I.%I', e.schema_name, e.relation_name) AS source,
        e.source_column,
        e.kind
-  FROM strata_state.edge e
+  FROM (SELECT model_id, column_name, schema_name, relation_name, source_column, kind FROM strata_state.edge
+        UNION
+        SELECT model_id, column_name, schema_name, relation_name, source_column, kind FROM strata_state.lineage_beneath()) AS e
   JOIN strata_state.model m ON m.id OPERATOR(pg_catalog.=) e.model_id
   JOIN strata_state.visible_model v ON v.model_id OPERATOR(pg_catalog.=) m.id;
 COMMENT ON VIEW strata.lineage IS 'Column lineage: which source columns each column of a model comes from (copy, derived, aggregate, key), and which decide its rows (filter, with no column).';

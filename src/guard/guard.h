@@ -27,7 +27,7 @@ extern void strata_guard_resume(void);
 typedef void (*StrataGuardTypeHook)(Oid relid, AttrNumber attno, const List *models, bool before);
 extern StrataGuardTypeHook strata_guard_type_hook;
 
-/* Called after CREATE OR REPLACE VIEW of a view that is no model's and may have been there before. */
+/* Called after CREATE OR REPLACE VIEW, to refuse what it closes. */
 typedef void (*StrataGuardViewHook)(Oid view);
 extern StrataGuardViewHook strata_guard_view_hook;
 

@@ -148,6 +148,24 @@ read_by_view(Oid view)
 	return found;
 }
 
+List *
+strata_registry_tables_beneath(Oid relid)
+{
+	List *queue = list_make1_oid(relid);
+	List *tables = NIL;
+
+	for (int i = 0; i < list_length(queue); i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (get_rel_relkind(list_nth_oid(queue, i)) == RELKIND_VIEW)
+			queue = list_concat_unique_oid(queue, read_by_view(list_nth_oid(queue, i)));
+		else
+			tables = lappend_oid(tables, list_nth_oid(queue, i));
+	}
+	list_free(queue);
+	return tables;
+}
+
 /* Whether rules of views that are not ours, or not known to be, name the relation. */
 static bool
 is_in_a_view(Oid relid)
@@ -346,8 +364,6 @@ look_beneath(Walk *w, Oid start, StrataDependency *d)
 			continue;
 		}
 		m = model_of(w, relid);
-		if (kind.relkind != RELKIND_VIEW)
-			d->tables = lappend_oid(d->tables, relid);
 		if (m)
 			add_model(d, m);
 		else if (kind.relkind == RELKIND_VIEW)
@@ -393,7 +409,6 @@ see_through(Walk *w, StrataDependency *d)
 	}
 	d->beneath = passage->found->beneath;
 	d->views = passage->found->views;
-	d->tables = passage->found->tables;
 	d->shows_others = passage->found->shows_others;
 }
 

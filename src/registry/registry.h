@@ -31,7 +31,6 @@ typedef struct StrataDependency
 	List *beneath;     /* StrataDependency *: the models whose rows it shows */
 	bool shows_others; /* rows of what is no model as well */
 	List *views;       /* Oid: itself and the views beneath, when it is one */
-	List *tables;      /* Oid: what has rows of its own there, targets included */
 } StrataDependency;
 
 typedef struct StrataLineageRow
@@ -81,6 +80,8 @@ extern const char *strata_registry_layer_name(StrataLayer layer);
 extern List *strata_registry_models(void);
 /* Fills in what is beneath these, as of a definition that is not stored. */
 extern void strata_registry_see_through(List *dependencies);
+/* The relation itself, or when it is a view, those beneath it that are none: Oid. */
+extern List *strata_registry_tables_beneath(Oid relid);
 /* Whether other relations may show the model's rows: views, parts of its target, its rejected rows. False: none does. */
 extern bool strata_registry_may_be_shown(const StrataModel *model);
 extern StrataModel *strata_registry_model_by_id(int id);                        /* NULL when absent */

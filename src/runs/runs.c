@@ -140,13 +140,18 @@ static void
 check_not_rewritten(const StrataModel *model, Snapshot snapshot)
 {
 	ListCell *lc;
+	ListCell *lc2;
 
 	foreach (lc, model->dependencies)
 	{
 		StrataDependency *d = lfirst(lc);
 		Oid schema = get_namespace_oid(d->schema, true);
+		Oid relid = OidIsValid(schema) ? get_relname_relid(d->name, schema) : InvalidOid;
 
-		check_storage(OidIsValid(schema) ? get_relname_relid(d->name, schema) : InvalidOid, AccessShareLock, snapshot);
+		if (!OidIsValid(relid))
+			continue;
+		foreach (lc2, strata_registry_tables_beneath(relid))
+			check_storage(lfirst_oid(lc2), AccessShareLock, snapshot);
 	}
 	if (strcmp(model->kind, "view") != 0 && get_rel_name(model->relid) != NULL)
 		check_storage(model->relid, RowExclusiveLock, snapshot);

@@ -72,7 +72,7 @@ relation_named(const char *schema, const char *name)
 	return OidIsValid(namespace_oid) ? get_relname_relid(name, namespace_oid) : InvalidOid;
 }
 
-/* The target, the definition, and what it reads. */
+/* The target, the definition, and what it reads, through views too. */
 static List *
 relations_of(const StrataModel *m)
 {
@@ -80,8 +80,13 @@ relations_of(const StrataModel *m)
 	ListCell *lc;
 
 	foreach (lc, m->dependencies)
-		oids = lappend_oid(
-			oids, relation_named(((StrataDependency *) lfirst(lc))->schema, ((StrataDependency *) lfirst(lc))->name));
+	{
+		Oid relid = relation_named(((StrataDependency *) lfirst(lc))->schema, ((StrataDependency *) lfirst(lc))->name);
+
+		oids = lappend_oid(oids, relid);
+		if (get_rel_relkind(relid) == RELKIND_VIEW)
+			oids = list_concat(oids, strata_registry_tables_beneath(relid));
+	}
 	return oids;
 }
 
