@@ -30,7 +30,7 @@ sub make_case
 	my @steps = defined $cost ? map { { t => 'set', sql => "SET strata.incremental_full_cost = $cost", on => $_ } } undef, 'b' : ();
 	push @steps, map { { t => 'setup', sql => $_ } } @$made;
 	my @bases = map { { name => $_->{name}, cols => $_->{cols}, est => $_->{est}, key => $_->{key} } } @$tables;
-	my @models;
+	my (@models, @over_models);
 
 	reset_aliases();
 	reset_changes();
@@ -40,15 +40,17 @@ sub make_case
 		push @steps, { t => 'view', name => "src.v$n", sql => "CREATE VIEW src.v$n AS $q->{sql}" };
 		push @bases, { name => "src.v$n", cols => $q->{cols}, est => $q->{est}, needs => ["src.v$n"] };
 	}
+	my $falling = chance(50);
 	for my $n (1 .. 2 + rnd(4))
 	{
 		# over tables and, up to four deep, over models
-		my @under = grep { $_->{depth} < 4 } @models;
+		my @under = grep { $_->{depth} < 4 } @models, @over_models;
 		my @rels = @under && chance(60) ? (@bases, (@under) x 2) : @bases;
 		my ($q, $tries) = (undef, 0);
 		do { $q = query(\@rels, 2) } while $q->{est} > 2000 && $tries++ < 5;
 		my ($depth) = sort { $b <=> $a } 0, map { $_->{depth} } grep { index($q->{sql}, "$_->{name} ") >= 0 } @under;
-		my $name = "fz.m$n";
+		# names fall as often as they rise: what reads comes after what is read, whatever their names
+		my $name = 'fz.m' . ($falling ? 6 - $n : $n);
 		my $key = $q->{key} && chance(75) ? ", key => '{" . join(',', @{ $q->{key} }) . "}'" : '';
 		my $kind = rnd(100);
 		my $query = "\$q\$$q->{sql}\$q\$";
@@ -57,6 +59,14 @@ sub make_case
 			: "SELECT strata.define_staging('$name', $query)";
 		push @steps, { t => 'model', name => $name, sql => $sql, view => $kind >= 92 };
 		push @models, { name => $name, sql => $sql, view => $kind >= 92, cols => $q->{cols}, est => $q->{est}, key => $key ? $q->{key} : undef, depth => $depth + 1 };
+		# a view of a user's over it, or over a view of that kind, which others read as they read models
+		for my $over (grep { chance(25) } $models[-1], @over_models)
+		{
+			my $columns = join(', ', map { "a1.$_->[0]" } @{ $over->{cols} });
+			my $view = 'fz.v' . (@over_models + 1);
+			push @steps, { t => 'view', name => $view, sql => "CREATE VIEW $view AS SELECT $columns FROM $over->{name} AS a1" };
+			push @over_models, { name => $view, cols => $over->{cols}, est => $over->{est}, depth => $over->{depth} };
+		}
 	}
 	my @names = map { $_->{name} } @models;
 	my @twins = chance($weights->{dimensions}) ? make_twins([ @bases, grep { !$_->{view} } @models ]) : ();
