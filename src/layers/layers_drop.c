@@ -307,6 +307,11 @@ what_stands_on(const List *models)
 		"  SELECT c.oid, m.id FROM strata_state.model m JOIN pg_namespace n ON n.nspname = m.schema_name"
 		"   JOIN pg_class c ON c.relnamespace = n.oid AND (c.relname = m.relation_name"
 		"    OR (m.layer = 'staging' AND c.relname = m.relation_name || '__rejected'))),"
+		" along (classid, objid, objsubid) AS (" /* goes with it, though it may name it in other ways too, as a policy does */
+		"  SELECT 'pg_class'::regclass::oid, t.oid, 0 FROM target t WHERE t.id = ANY ($1::integer[])"
+		" UNION"
+		"  SELECT d.classid, d.objid, d.objsubid FROM along g JOIN pg_depend d ON d.refclassid = g.classid AND d.refobjid = g.objid"
+		"     AND (g.objsubid = 0 OR d.refobjsubid = g.objsubid) AND d.deptype IN ('a', 'i', 'P', 'S')),"
 		" gone (classid, objid, objsubid, kept) AS ("
 		"  SELECT 'pg_class'::regclass::oid, t.oid, 0, false FROM target t WHERE t.id = ANY ($1::integer[])"
 		" UNION"
@@ -322,6 +327,7 @@ what_stands_on(const List *models)
 		"  LEFT JOIN pg_constraint k ON g.classid = 'pg_constraint'::regclass AND k.oid = g.objid"
 		"  LEFT JOIN pg_rewrite w ON g.classid = 'pg_rewrite'::regclass AND w.oid = g.objid"
 		" WHERE g.kept AND w.ev_type IS DISTINCT FROM '1' AND c.relnamespace IS DISTINCT FROM 'strata_state'::regnamespace"
+		"   AND NOT EXISTS (SELECT FROM along l WHERE (l.classid, l.objid, l.objsubid) = (g.classid, g.objid, g.objsubid))"
 		"   AND (c.oid IS NULL OR coalesce(pg_partition_root(c.oid), c.oid) NOT IN (SELECT oid FROM target))"
 		"   AND (k.conrelid IS NULL OR coalesce(pg_partition_root(k.conrelid), k.conrelid) NOT IN (SELECT oid FROM target))"
 		" ORDER BY g.objid DESC, 1",

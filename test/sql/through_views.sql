@@ -68,7 +68,20 @@ DROP MATERIALIZED VIEW bi.m CASCADE;
 SELECT strata.drop_model('w.b');
 SELECT strata.drop_model('w.a', true);
 SELECT strata.drop_model('w.z');
-DROP VIEW bi.vv, bi.v;
+DROP VIEW bi.vv;
+SELECT strata.drop_model('w.z');
+DROP VIEW bi.v;
+-- what goes with it: policies, triggers, constraints, indexes
+CREATE FUNCTION bi.tr() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+CREATE TRIGGER tr BEFORE UPDATE ON w.z FOR EACH ROW WHEN (old.n <> new.n) EXECUTE FUNCTION bi.tr();
+CREATE POLICY p ON w.z USING (n > (SELECT min(z.n) - 1 FROM w.z AS z));
+ALTER TABLE w.z ADD CHECK (n > 0);
+CREATE INDEX ON w.z (n) WHERE g > 0;
+CREATE STATISTICS bi.st ON g, n FROM w.z;
+CREATE RULE r AS ON UPDATE TO w.z WHERE new.n < 0 DO INSTEAD NOTHING;
+CREATE RULE r AS ON DELETE TO a.s DO ALSO SELECT count(*) FROM w.z;
+SELECT strata.drop_model('w.z');
+DROP RULE r ON a.s;
 SELECT strata.drop_model('w.z');
 
 -- ---- a materialized view is a source: it holds what it held ----
