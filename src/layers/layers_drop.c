@@ -350,19 +350,19 @@ refuse_drop(const StrataModel *model, const List *readers, const List *others, b
 			 errhint("Drop or change them first, or say strata.drop_model('%s', \"cascade\" => true) to drop them all.",
 					 model->label)));
 	if (readers == NIL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("cannot drop model %s: other objects depend on it", model->label),
-				 errdetail("They are %s.", strata_base_join(others, ", ")),
-				 list_length(others) == 1 ? errhint("Drop %s first.", (char *) linitial(others))
-										  : errhint("Drop them first; \"cascade\" drops models only.")));
-	ereport(ERROR,
-			(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-			 errmsg("cannot drop model %s: other models read it, and other objects depend on %s", model->label,
-					cascade ? "them" : "it"),
-			 errdetail("Models: %s.\nOther objects: %s.", strata_base_join(readers, ", "),
-					   strata_base_join(others, ", ")),
-			 errhint("Drop the models that read it, then the other objects, then this model; \"cascade\" drops models only.")));
+		ereport(ERROR, (errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+						errmsg("cannot drop model %s: other objects depend on it", model->label),
+						errdetail("They are %s.", strata_base_join(others, ", ")),
+						list_length(others) == 1 ? errhint("Drop %s first.", (char *) linitial(others))
+												 : errhint("Drop them first; \"cascade\" drops models only.")));
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+		 errmsg("cannot drop model %s: other models read it, and other objects depend on %s", model->label,
+				cascade ? "them" : "it"),
+		 errdetail("Models: %s.\nOther objects: %s.", strata_base_join(readers, ", "), strata_base_join(others, ", ")),
+		 errhint(
+			 "Drop the models that read it, then the other objects, then this model; \"cascade\" drops models only.")));
 }
 
 char *

@@ -467,8 +467,7 @@ strata_plan_cycle(const StrataModel *model, List *dependencies)
 	strata_registry_see_through(dependencies);
 	if (way_to(dependencies, model))
 		return add_to_path(list_make1(model->label), dependencies, model);
-	if (dependencies == NIL ||
-		(!strata_registry_may_be_shown(model) && !read_by_its_sources(model, dependencies)))
+	if (dependencies == NIL || (!strata_registry_may_be_shown(model) && !read_by_its_sources(model, dependencies)))
 		return NIL;
 	return find_cycle(strata_plan_graph(strata_registry_models()), model, dependencies);
 }
