@@ -321,6 +321,12 @@ sub refresh_error
 		return;
 	}
 	$db->run('ROLLBACK') if $own->{in};
+	# a view of a user's is never touched: a source's column has another type, and the model's cannot follow
+	if ($error =~ /^2BP01.*views stand on them/)
+	{
+		$count->{errors}{'refresh 2BP01'}++;
+		return { kind => 'end' };
+	}
 	# a query that fails by itself is not what is looked for
 	for my $model (values %{ $state->{models} })
 	{
