@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parse_coerce.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
 static const char *const settled[] = {
@@ -164,6 +165,26 @@ is_our_cast(const FuncExpr *call)
 	return strata_base_is_ours(call->funcid) && getBaseType(call->funcresulttype) != TIMETZOID;
 }
 
+/* by: what writes it */
+static char *
+text_of(Oid type, const char *by)
+{
+	Oid element = get_base_element_type(type);
+
+	if (type_is_rowtype(OidIsValid(element) ? element : type))
+		return psprintf("writes a whole row as text (%s)", by);
+	return psprintf("writes the name of an object as text (%s)", by);
+}
+
+static char *
+text_by_cast(const CoerceViaIO *cast)
+{
+	Oid from = exprType((Node *) cast->arg);
+	char *by = psprintf("a cast from %s to %s", format_type_be(from), format_type_be(cast->resulttype));
+
+	return text_of(has_renamed_text(from) ? from : cast->resulttype, by);
+}
+
 static bool
 walk(Node *node, void *context)
 {
@@ -177,7 +198,7 @@ walk(Node *node, void *context)
 		return because(context, "reads a text as a date or time: 'now' is one");
 	if (IsA(node, CoerceViaIO) && (has_renamed_text(exprType((Node *) ((CoerceViaIO *) node)->arg)) ||
 								   has_renamed_text(((CoerceViaIO *) node)->resulttype)))
-		return because(context, "writes a name or a row as text");
+		return because(context, text_by_cast((CoerceViaIO *) node));
 	if ((IsA(node, FuncExpr) && has_object_argument(((FuncExpr *) node)->args)) ||
 		(IsA(node, OpExpr) && has_object_argument(((OpExpr *) node)->args)))
 		return because(context, "depends on an object of the database, such as a text search configuration");
@@ -193,7 +214,8 @@ walk(Node *node, void *context)
 		/* format, concat, to_jsonb and their like write their arguments as text */
 		foreach (lc, ((FuncExpr *) node)->args)
 			if (has_renamed_text(exprType(lfirst(lc))))
-				return because(context, "writes a name or a row as text");
+				return because(context, text_of(exprType(lfirst(lc)),
+												psprintf("%s()", get_func_name(((FuncExpr *) node)->funcid))));
 	}
 	if (IsA(node, SQLValueFunction))
 		return because(context, "uses the date, the time or the user (current_date, current_user, ...)");

@@ -32,13 +32,32 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "utils/lsyscache.h"
 #include "utils/pg_lsn.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
-/* Numbers from the first one the snapshot does not know to the last one given out: are they all our own? */
+/* More of them are not asked about. */
+#define MOST_ELSEWHERE 100
+
+/*
+ * Whether a transaction is one of another database: it writes to no table of this one. Twice the same answer about the backend: a number is
+ * given out once, so that the backend had it while it was looked at.
+ */
+static bool
+is_elsewhere(TransactionId xid)
+{
+	int pid = BackendXidGetPid(xid);
+	PGPROC *proc = pid != 0 ? BackendPidGetProc(pid) : NULL;
+	Oid database = proc ? proc->databaseId : InvalidOid;
+
+	return OidIsValid(database) && database != MyDatabaseId && BackendXidGetPid(xid) == pid;
+}
+
+/* Numbers from the first one the snapshot does not know to the last one given out: are they all our own, or of other databases? */
 static bool
 only_ours_since(Snapshot snapshot)
 {
@@ -47,7 +66,7 @@ only_ours_since(Snapshot snapshot)
 
 	for (int n = 0; xid != next; n++)
 	{
-		if (n > 1000 || !TransactionIdIsCurrentTransactionId(xid))
+		if (n > 1000 || !(TransactionIdIsCurrentTransactionId(xid) || is_elsewhere(xid)))
 			return false;
 		TransactionIdAdvance(xid);
 	}
@@ -103,8 +122,10 @@ strata_fence_look(void)
 void
 strata_fence_after_snapshot(StrataFencePosition *position, Snapshot snapshot)
 {
-	position->closed = snapshot->xcnt == 0 && snapshot->subxcnt == 0 && !snapshot->suboverflowed &&
-					   !IsolationUsesXactSnapshot() && only_ours_since(snapshot);
+	position->closed = !IsolationUsesXactSnapshot() && only_ours_since(snapshot);
+	/* subtransactions are listed, and overflow, with their transactions alone */
+	for (uint32 i = 0; i < snapshot->xcnt && position->closed; i++)
+		position->closed = i < MOST_ELSEWHERE && is_elsewhere(snapshot->xip[i]);
 }
 
 static void
@@ -210,7 +231,8 @@ add_inputs(StrataFence *fence, StringInfo inputs, const StrataModel *model, Snap
 
 	check_stack_depth();
 	if (!model->deterministic)
-		give_up(fence, "calls functions whose result may change");
+		give_up(fence, model->time_dependent ? "reads the clock" : "calls functions whose result may change");
+	fence->clock |= model->time_dependent;
 	foreach (lc, model->dependencies)
 	{
 		StrataDependency *d = lfirst(lc);
@@ -364,7 +386,7 @@ sources_length(const char *inputs)
 }
 
 const char *
-strata_fence_moved(const StrataModel *model, const StrataFence *now, Snapshot snapshot)
+strata_fence_moved(const StrataModel *model, const StrataFence *now, Snapshot snapshot, bool *certain)
 {
 	StrataArgs args = {0};
 	StrataIdentity saved;
@@ -375,6 +397,7 @@ strata_fence_moved(const StrataModel *model, const StrataFence *now, Snapshot sn
 	int length;
 	ListCell *lc;
 
+	*certain = false;
 	if (!now->known)
 		return psprintf("nobody can tell whether what it reads has changed: it %s", now->why);
 	strata_args_int4(&args, model->id);
@@ -383,7 +406,8 @@ strata_fence_moved(const StrataModel *model, const StrataFence *now, Snapshot sn
 								 snapshot, NIL);
 	strata_base_leave(&saved);
 	if (rows->count == 0 || (inputs = strata_rows_text(rows, 0, 1)) == NULL)
-		return "nobody can tell whether what it reads has changed: another transaction was open at its last refresh";
+		return "nobody can tell whether what it reads has changed: other transactions of this database were open at its last refresh";
+	*certain = true;
 	length = sources_length(inputs);
 	if (length != sources_length(now->inputs) || strncmp(inputs, now->inputs, length) != 0)
 		return "what it reads was refreshed, defined anew or rewritten since its last refresh";

@@ -13,7 +13,7 @@ typedef struct StrataFencePosition
 {
 	XLogRecPtr lsn;
 	uint64 enums; /* of all labels of all enum types, before the snapshot: they show in texts */
-	bool closed;  /* no other transaction was open when the snapshot was taken: fences may be stored */
+	bool closed;  /* no other transaction of this database was open when the snapshot was taken: fences may be stored */
 } StrataFencePosition;
 
 typedef struct StrataFence
@@ -24,6 +24,7 @@ typedef struct StrataFence
 	List *relations; /* Oid: the tables whose pages tell */
 	List *own;       /* Oid: the target's */
 	const char *why; /* when not known: what cannot be watched */
+	bool clock;      /* it reads the clock, itself or through a view */
 } StrataFence;
 
 /* Before the snapshot of the run is taken, and right after. */
@@ -42,9 +43,10 @@ extern StrataFence *strata_fence_take(const StrataModel *model, Snapshot snapsho
 extern bool strata_fence_holds(const StrataModel *model, const StrataFence *now);
 /*
  * NULL when what the model reads is, for certain, as it was at its last refresh (its own target left aside, the stored fence as the
- * snapshot has it); else what has changed, or why nobody can tell.
+ * snapshot has it); else what has changed (certain), or why nobody can tell.
  */
-extern const char *strata_fence_moved(const StrataModel *model, const StrataFence *now, Snapshot snapshot);
+extern const char *strata_fence_moved(const StrataModel *model, const StrataFence *now, Snapshot snapshot,
+									  bool *certain);
 /* To be seen by the next refresh. A fence that is not known is stored as such. changed: the target; to be seen by models that read it. */
 extern void strata_fence_store(const StrataModel *model, const StrataFence *fence, Snapshot snapshot, bool changed);
 /* Its next refresh has to look, whatever has changed. */

@@ -65,6 +65,9 @@ typedef enum StrataIdle
 
 extern StrataIdle strata_layers_idle(const StrataModel *model, Snapshot snapshot);
 
+/* Of a model kept by changes: a source of which a watermark tells them; NULL: none. */
+extern char *strata_layers_watermark(const StrataModel *model);
+
 /* Models besides the given one that its refresh writes to (dimensions it may add inferred members to): ids. */
 extern List *strata_layers_also_written(const StrataModel *model);
 

@@ -11,7 +11,10 @@ typedef struct Advice
 	const char *what;
 } Advice;
 
+#define ASKED "that was asked for"
 #define NOTHING "nothing: the refresh after that is incremental"
+#define RESTORED \
+	"nothing: the end of that refresh has its changes captured; one more in full keeps state, and those after it are incremental"
 #define DATE \
 	"give the date as a column of a table that is read, or leave the condition on it to the view or query that reads the model"
 #define WATERMARK \
@@ -21,15 +24,15 @@ typedef struct Advice
 
 /* The first that fits. */
 static const Advice advices[] = {
-	{"refresh => 'full'", "that was asked for; define it with refresh => 'auto' to have it follow changes"},
-	{"strata.incremental is off", "that was asked for; SET strata.incremental = on to have it follow changes"},
+	{"refresh => 'full'", ASKED "; define it with refresh => 'auto' to have it follow changes"},
+	{"strata.incremental is off", ASKED "; SET strata.incremental = on to have it follow changes"},
 	{"its first build", NOTHING},
 	{"its definition has changed", NOTHING},
 	{"what it reads was defined anew", NOTHING},
 	{"its last refresh kept no state", NOTHING},
 	{"tables that hold its rows came or went", NOTHING},
 	{"its hidden tables are not there", NOTHING},
-	{"are not captured yet", NOTHING},
+	{"are not captured yet", RESTORED},
 	{"LIMIT depends on",
 	 "group or partition first, in a subquery or in a model of its own, and take the first rows of that"},
 	{"windows have no PARTITION BY",
@@ -50,14 +53,16 @@ static const Advice advices[] = {
 	{"depends on an object of the database", "call it through a function declared IMMUTABLE that names the object"},
 	{"uses a whole row as a value", "name the columns it needs"},
 	{"a whole row of ", "name the columns it needs"},
-	{"writes a name or a row as text", "keep the value, and write it as text where it is read"},
+	{"writes a whole row as text",
+	 "name the columns it needs, or use to_jsonb(row) of a row of FROM that no outer join makes NULL: that is followed by its columns"},
+	{"writes the name of an object as text", "keep the value, and write it as text where it is read"},
 	{"a system column of ", "leave it out: it changes when the row is moved"},
 	{"reads ONLY ", "read all of it, or the one partition by its name"},
 	{"TABLESAMPLE", "choose rows by a condition on their values, such as a hash of the key"},
 	{"no TRIGGER privilege", "GRANT TRIGGER on it to the model's owner"},
 	{"ow-level security", POLICIES},
 	{"is compared: changes => 'compare'",
-	 "that was asked for; declare it with strata.define_source(..., changes => 'auto' or 'watermark')"},
+	 ASKED "; declare it with strata.define_source(..., changes => 'auto' or 'watermark')"},
 	{"has lost its loaded_at", "declare it anew with strata.define_source(..., loaded_at => ...)"},
 	{"an unlogged table", "ALTER TABLE ... SET LOGGED, or declare it with changes => 'watermark'"},
 	{"are not captured: ", WATERMARK},
@@ -84,6 +89,12 @@ layers_advice(const char *reason)
 		if (strstr(reason, advices[i].reason))
 			return advices[i].what;
 	return NULL;
+}
+
+bool
+layers_was_asked_for(const char *advice)
+{
+	return advice && strncmp(advice, ASKED, strlen(ASKED)) == 0;
 }
 
 /* A reason that the query itself is, as more than a verb. */

@@ -325,6 +325,21 @@ store_details(Definition *def)
 	strata_registry_set_lineage(def->model->id, def->edges);
 }
 
+/* Once, with the definition, unless it was asked for. */
+static void
+tell_of_full(const IncrementalModel *m)
+{
+	const char *why = layers_incremental_shortfall(m);
+	const char *advice = why ? layers_advice(why) : NULL;
+
+	if (why == NULL || strcmp(m->model->refresh, "full") == 0 || layers_was_asked_for(advice))
+		return;
+	ereport(NOTICE, (errmsg(m->refusal ? "each refresh of model %s will compute it in full"
+									   : "each refresh of model %s will compute a part of it in full",
+							m->model->label),
+					 errdetail("%s", layers_sentence(why)), advice ? errhint("%s", layers_sentence(advice)) : 0));
+}
+
 /*
  * What keeping the model by changes stands on: whether it can be is told with the definition, and changes are followed from there,
  * so that the locks this takes on what is read are held for no first build.
@@ -363,6 +378,8 @@ layers_prepare_incremental(StrataModel *m)
 						 advice ? psprintf("%s Or say ", layers_sentence(advice)) : "Say ")));
 	if (refusal)
 		layers_incremental_forget(m);
+	if (incremental)
+		tell_of_full(incremental);
 	strata_base_leave(&saved);
 }
 

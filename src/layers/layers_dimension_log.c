@@ -567,7 +567,7 @@ verify_log(LogWork *w, VerifyWork *work)
 	char *differs = layers_image_differs(amendable, "o", "l");
 	VerifyPart part = {0};
 
-	part.of = "what was observed";
+	part.of = "its record of the source's rows";
 	part.differences = part.uncounted = part.share_inside = true;
 	part.key = s->key;
 	part.rowsets = list_make1(w->observed);

@@ -5,11 +5,13 @@
 
 #include "access/xact.h"
 #include "base/version.h"
+#include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "layers/layers_explain.h"
 #include "layers/layers_incremental.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -114,6 +116,66 @@ add_changed(Explain *e, Oid relid, const char *of)
 	e->changed = lappend(e->changed, c);
 }
 
+/* Whether something that the model has not seen is recorded. Of one that is computed in full nobody knows. */
+static bool
+has_waiting(const StrataModel *model, Snapshot snapshot)
+{
+	static const char *const columns[] = {"inputs"};
+	StrataRows *rows =
+		strata_table_read("incremental", columns, lengthof(columns), "incremental_pkey", "model_id", model->id);
+	Datum *inputs;
+	bool isnull;
+	int n;
+
+	if (rows->count == 0)
+		return false;
+	deconstruct_array(DatumGetArrayTypeP(strata_rows_datum(rows, 0, 1, &isnull)), OIDOID, sizeof(Oid), true,
+					  TYPALIGN_INT, &inputs, NULL, &n);
+	for (int i = 0; i < n; i++)
+	{
+		StrataCaptureChanges *c;
+
+		if (get_rel_name(DatumGetObjectId(inputs[i])) == NULL)
+			continue;
+		c = strata_capture_changes(DatumGetObjectId(inputs[i]), psprintf("m%d", model->id), snapshot, false);
+		if (c->known && c->count > 0)
+			return true;
+	}
+	return false;
+}
+
+/* Those at or below a model for which changes wait. */
+static int
+waiting_beneath(int model_id, Snapshot snapshot, List **seen)
+{
+	StrataModel *model;
+	int n;
+	ListCell *lc;
+
+	check_stack_depth();
+	if (list_member_int(*seen, model_id) || (model = strata_registry_model_by_id(model_id)) == NULL)
+		return 0;
+	*seen = lappend_int(*seen, model_id);
+	n = has_waiting(model, snapshot);
+	foreach (lc, model->dependencies)
+		if (((StrataDependency *) lfirst(lc))->model_id != 0)
+			n += waiting_beneath(((StrataDependency *) lfirst(lc))->model_id, snapshot, seen);
+	return n;
+}
+
+static char *
+nothing_changed(Explain *e, Oid relid)
+{
+	char *schema = get_namespace_name(get_rel_namespace(relid));
+	StrataModel *model = strata_registry_find(schema, get_rel_name(relid));
+	List *seen = NIL;
+	int n = model ? waiting_beneath(model->id, e->snapshot, &seen) : 0;
+
+	return n == 0 ? pstrdup("nothing has changed")
+				  : psprintf("nothing has changed yet; %s beneath %s changes waiting", layers_count_of(n, "model"),
+							 n == 1 ? "has" : "have");
+}
+
 /* Lines for each input, to be put further below: what waits says how the rest is shown. */
 static List *
 look_at_inputs(Explain *e)
@@ -138,7 +200,7 @@ look_at_inputs(Explain *e)
 		lines = lappend(lines,
 						psprintf("  reads %s: %s", label_of(input->relid),
 								 !c->known       ? psprintf("what has changed is not known (%s)", c->why)
-								 : c->count == 0 ? "nothing has changed"
+								 : c->count == 0 ? nothing_changed(e, input->relid)
 												 : psprintf("%s waiting", layers_count_of(c->count, "changed row"))));
 		if (c->known && c->count > 0)
 			waiting = lappend_oid(waiting, input->relid);

@@ -183,6 +183,7 @@ extern char *layers_watermark_words(const IncrementalPosition *p);
 
 /* layers_advice.c: what to do about what is said to be computed in full for this reason, as words; NULL: nothing is known */
 extern const char *layers_advice(const char *reason);
+extern bool layers_was_asked_for(const char *advice); /* NULL: no */
 extern const char *layers_reason_words(const char *reason);
 extern const char *layers_incremental_shortfall(const IncrementalModel *m);
 /* "its layer ..." as "Its layer ... ." */

@@ -350,3 +350,15 @@ layers_watermark_rowset(IncrementalPosition *p, const char *name, const Bitmapse
 	strata_rowset_free(raw);
 	return strata_signed_finish(rows);
 }
+
+char *
+strata_layers_watermark(const StrataModel *model)
+{
+	static const char *const columns[] = {"relid"};
+	StrataRows *rows =
+		strata_table_read("watermark", columns, lengthof(columns), "watermark_pkey", "model_id", model->id);
+	Oid relid = rows->count > 0 ? strata_rows_int(rows, 0, 1) : InvalidOid;
+	char *name = OidIsValid(relid) ? get_rel_name(relid) : NULL;
+
+	return name ? strata_base_label(get_namespace_name(get_rel_namespace(relid)), name) : NULL;
+}

@@ -164,11 +164,47 @@ rewritten_since(const StrataModel *m, Snapshot snapshot)
  * why nobody can tell. The one place where this is decided.
  */
 static const char *
-why_behind(const Verification *run, const StrataModel *m, const ModelState *state)
+why_behind(const Verification *run, const StrataModel *m, const ModelState *state, bool *certain, bool *clock)
 {
+	StrataFence *fence;
+
+	*certain = true;
+	*clock = false;
 	if (state->applied_version < state->version)
 		return "it was defined anew since its last refresh";
-	return strata_fence_moved(m, strata_fence_take(m, run->how.snapshot, run->position), run->how.snapshot);
+	fence = strata_fence_take(m, run->how.snapshot, run->position);
+	*clock = fence->clock;
+	return strata_fence_moved(m, fence, run->how.snapshot, certain);
+}
+
+/* What a refresh by a watermark leaves out; empty without one. */
+static const char *
+unseen(const StrataModel *m)
+{
+	char *source = strata_layers_watermark(m);
+
+	return source
+			   ? psprintf("; of %s a refresh takes the rows with a later loaded_at only, and sees no deletions", source)
+			   : "";
+}
+
+/* What is found, and what a refresh does and does not mend of it. */
+static char *
+words_behind(const StrataModel *m, char *found, const char *behind, bool certain, bool clock)
+{
+	char *name = strata_base_literal(m->label);
+	const char *left = unseen(m);
+
+	if (clock)
+		return psprintf(
+			"%s; its query reads the clock, and gives other rows at another time: SELECT * FROM strata.refresh(%s)"
+			" makes it what the query gives then",
+			found, name);
+	return psprintf(
+		"%s; %s%s: SELECT * FROM strata.refresh(%s), then verify again%s", found, behind, left, name,
+		certain && *left == '\0'
+			? ""
+			: psprintf("; what differs even then, SELECT * FROM strata.verify(%s, repair => true) mends", name));
 }
 
 static void
@@ -191,6 +227,8 @@ judge(const Verification *run, Verified *v, const ModelState *state)
 	StrataVerifyResult *r = &v->result;
 	char *name = strata_base_literal(v->model->label);
 	const char *behind;
+	bool certain;
+	bool clock;
 
 	v->compared = true;
 	if (r->missing == 0 && r->unexpected == 0)
@@ -200,15 +238,14 @@ judge(const Verification *run, Verified *v, const ModelState *state)
 					 run->how.share < 1 ? ", a share of the query's" : ""));
 		return;
 	}
-	behind = why_behind(run, v->model, state);
+	behind = why_behind(run, v->model, state, &certain, &clock);
 	if (behind)
-		say(v, "stale",
-			psprintf("%s; %s: SELECT * FROM strata.refresh(%s), then verify again", differences(r), behind, name));
+		say(v, "stale", words_behind(v->model, differences(r), behind, certain, clock));
 	else
 		say(v, "diverged",
-			psprintf("%s, though nothing that it reads has changed since its last refresh:"
+			psprintf("%s, though nothing that it reads has changed since its last refresh%s:"
 					 " SELECT * FROM strata.verify(%s, repair => true) refreshes it in full",
-					 differences(r), name));
+					 differences(r), unseen(v->model), name));
 }
 
 static void

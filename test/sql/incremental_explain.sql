@@ -54,6 +54,8 @@ UPDATE ex.store SET name = 'other' WHERE id = 1;
 SELECT count(*) FROM strata.refresh('ex.ds', as_of => '2026-02-02');
 SELECT method FROM strata.steps WHERE model = 'ex.ds' ORDER BY run DESC LIMIT 1;
 INSERT INTO ex.sale VALUES (1000, '1', '1', '1', '2026-01-05', '7');
+-- what waits beneath what is read
+SELECT line FROM strata.explain_refresh('ex.ids') AS line WHERE line ~ '^  reads';
 SELECT count(*) FROM strata.refresh(as_of => '2026-02-03');
 SELECT method FROM strata.steps WHERE model = 'ex.win' ORDER BY run DESC LIMIT 1;
 INSERT INTO ex.sale SELECT i, (i % 20 + 1)::text, (i % 10 + 1)::text, (i % 5 + 1)::text, (date '2026-01-01' + i % 30)::text, i::text FROM generate_series(2000, 2400) i;

@@ -110,6 +110,21 @@ SELECT status FROM strata.refresh('vf.by_function');
 DELETE FROM vf.by_function WHERE id = 1;
 SELECT status, missing, unexpected, message FROM strata.verify('vf.by_function');
 SELECT status, missing, unexpected, message FROM strata.verify('vf.by_function', repair => true);
+-- the clock: no refresh makes it stay equal
+SELECT strata.define_dimension('vf.dim_clock', 'SELECT client, city, now() AS at FROM vf_src.client', key => '{client}', history => '{city}', effective_from => 'at');
+SELECT status FROM strata.refresh('vf.dim_clock');
+SELECT status, message ~ 'reads the clock' AS clock, message ~ 'verify' AS "verify again" FROM strata.verify('vf.dim_clock');
+SELECT strata.drop_model('vf.dim_clock');
+-- a function beneath an immutable one, replaced: a refresh does not notice
+CREATE FUNCTION vf_src.inner_one(numeric) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END';
+CREATE FUNCTION vf_src.outer_one(numeric) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN vf_src.inner_one($1); END';
+SELECT strata.define_mart('vf.beneath', 'SELECT id, vf_src.outer_one(amount) AS a FROM vf_src.sale', key => '{id}');
+SELECT status FROM strata.refresh('vf.beneath');
+CREATE OR REPLACE FUNCTION vf_src.inner_one(numeric) RETURNS numeric LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN -$1; END';
+SELECT status FROM strata.refresh('vf.beneath');
+SELECT status, message ~ 'repair => true' AS told FROM strata.verify('vf.beneath');
+SELECT status FROM strata.verify('vf.beneath', repair => true);
+SELECT strata.drop_model('vf.beneath');
 -- defined anew
 SELECT strata.define_mart('vf.by_function', 'SELECT id, vf_src.twice(amount) + 1 AS a FROM vf_src.sale WHERE id > 5', key => '{id}');
 SELECT status, missing, unexpected, message FROM strata.verify('vf.by_function');

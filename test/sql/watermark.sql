@@ -65,6 +65,7 @@ DELETE FROM src.sale WHERE id = 31;
 INSERT INTO src.sale VALUES (40, 'r1', 1, true, NULL), (41, 'r1', 1, true, '2026-01-10 23:00');
 SELECT * FROM go('schema:wm', '2026-02-01');
 SELECT model, status, missing, unexpected FROM strata.verify('schema:wm') ORDER BY model;
+SELECT substring(message FROM '; of .* no deletions'), message ~ 'repair => true' FROM strata.verify('wm.rows');
 SELECT count(*) > 0 FROM strata.verify('schema:wm', repair => true);
 SELECT model, status, missing, unexpected FROM strata.verify('schema:wm') ORDER BY model;
 -- with a lookback, rows are seen that are late by no more than that; no first build for it

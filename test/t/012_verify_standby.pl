@@ -43,5 +43,37 @@ my ($status, $out, $err) = $standby->psql('postgres', q(SELECT * FROM strata.ver
 like($err, qr/cannot repair in a read-only transaction/, 'no repair there');
 is($primary->safe_psql('postgres', $runs), $before, 'no record of it');
 $standby->stop;
+
+# a transaction open in another database writes nothing here, whether it is older than the snapshot's last or not: fences are kept beside it
+$primary->safe_psql('postgres', 'CREATE DATABASE elsewhere');
+my $other = IPC::Run::start(
+	[ 'psql', '-X', '-d', $primary->connstr('elsewhere'), '-c', 'BEGIN; SELECT txid_current(); SELECT pg_sleep(3600)' ],
+	'>', \my $other_out, '2>', \my $other_err);
+my $open = q(FROM pg_stat_activity WHERE datname = 'elsewhere' AND backend_xid IS NOT NULL);
+$primary->poll_query_until('postgres', "SELECT count(*) = 1 $open AND query ~ 'pg_sleep' AND wait_event = 'PgSleep'") or die 'no transaction elsewhere';
+my $fences = q(SELECT count(*) FROM strata_state.model WHERE fence_lsn IS NOT NULL);
+for my $after ('no', 'a later')
+{
+	$primary->safe_psql('postgres', 'UPDATE strata_state.model SET fence_lsn = NULL, fence_inputs = NULL');
+	$primary->safe_psql('postgres', 'SELECT txid_current()') if $after eq 'a later';
+	$primary->safe_psql('postgres', q(SELECT count(*) FROM strata.refresh(full_rebuild => true)));
+	is($primary->safe_psql('postgres', $fences), '3', "fences beside a transaction of another database, and $after one that has ended");
+}
+$primary->safe_psql('postgres', "SELECT pg_terminate_backend(pid) $open");
+$other->finish;
+
+# one of this database may have written what no snapshot shows yet
+my $mine = IPC::Run::start(
+	[ 'psql', '-X', '-d', $primary->connstr('postgres'), '-c', 'BEGIN; SELECT txid_current(); SELECT pg_sleep(3600)' ],
+	'>', \my $mine_out, '2>', \my $mine_err);
+my $here = q(FROM pg_stat_activity WHERE datname = 'postgres' AND backend_xid IS NOT NULL AND pid <> pg_backend_pid());
+$primary->poll_query_until('postgres', "SELECT count(*) = 1 $here AND wait_event = 'PgSleep'") or die 'no transaction here';
+$primary->safe_psql('postgres', q(SELECT count(*) FROM strata.refresh(full_rebuild => true)));
+is($primary->safe_psql('postgres', $fences), '0', 'none beside one of this database');
+$primary->safe_psql('postgres', q(DELETE FROM w.bag WHERE v = 'v9'));
+like($primary->safe_psql('postgres', q(SELECT message FROM strata.verify('w.bag'))),
+	qr/other transactions of this database were open.*repair => true\) mends/, 'which verify says, with what to do');
+$primary->safe_psql('postgres', "SELECT pg_terminate_backend(pid) $here");
+$mine->finish;
 $primary->stop;
 done_testing();
