@@ -7,6 +7,7 @@
 #include "base/version.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "guard/guard.h"
 #include "layers/layers_explain.h"
 #include "layers/layers_incremental.h"
 #include "mb/pg_wchar.h"
@@ -545,8 +546,10 @@ strata_explain_refresh(PG_FUNCTION_ARGS)
 		BeginInternalSubTransaction(NULL);
 		MemoryContextSwitchTo(context);
 		trial = true;
+		strata_guard_suspend();
 		e.m = layers_incremental_open(model, query, key, key_word, INCREMENTAL_MAKE);
 		layers_incremental_finish(e.m, InvalidOid);
+		strata_guard_resume();
 	}
 	if (!query)
 	{

@@ -132,6 +132,12 @@ SELECT catalog.relname, catalog.inserted - was.inserted AS inserted, catalog.upd
   FROM ex.catalog JOIN ex.was USING (relname) WHERE (catalog.inserted, catalog.updated, catalog.deleted) IS DISTINCT FROM (was.inserted, was.updated, was.deleted);
 SELECT model, status FROM strata.verify('schema:ex') WHERE status NOT IN ('equal', 'stale');
 
+-- before the first build: what it will be kept by is made for as long as this takes
+SELECT strata.define_mart('ex.never', 'SELECT segment, count(*) + 1 AS n FROM ex.customer GROUP BY segment');
+SELECT * FROM strata.explain_refresh('ex.never') LIMIT 2;
+SELECT count(*) FROM pg_class WHERE relnamespace = 'strata_state'::regnamespace AND relname ~ format('^m%s_s', (SELECT id FROM strata.models WHERE model = 'ex.never'));
+SELECT strata.drop_model('ex.never');
+
 SELECT strata.drop_model('ex.stg', "cascade" => true);
 SELECT strata.drop_model('ex.' || m) FROM unnest('{dc,dp,ds,quoted,tree}'::text[]) AS m;
 DROP SCHEMA ex CASCADE;

@@ -44,7 +44,7 @@ sub make_case
 	for my $n (1 .. 2 + rnd(4))
 	{
 		# over tables and, up to four deep, over models
-		my @under = grep { $_->{depth} < 4 } @models, @over_models;
+		my @under = grep { $_->{depth} < 4 } @models, (@over_models) x 2;
 		my @rels = @under && chance(60) ? (@bases, (@under) x 2) : @bases;
 		my ($q, $tries) = (undef, 0);
 		do { $q = query(\@rels, 2) } while $q->{est} > 2000 && $tries++ < 5;
@@ -60,7 +60,7 @@ sub make_case
 		push @steps, { t => 'model', name => $name, sql => $sql, view => $kind >= 92 };
 		push @models, { name => $name, sql => $sql, view => $kind >= 92, cols => $q->{cols}, est => $q->{est}, key => $key ? $q->{key} : undef, depth => $depth + 1 };
 		# a view of a user's over it, or over a view of that kind, which others read as they read models
-		for my $over (grep { chance(25) } $models[-1], @over_models)
+		for my $over (grep { chance(35) } $models[-1], $over_models[-1] // ())
 		{
 			my $columns = join(', ', map { "a1.$_->[0]" } @{ $over->{cols} });
 			my $view = 'fz.v' . (@over_models + 1);
