@@ -12,7 +12,7 @@
 set -euo pipefail
 export PGHOST=${PGHOST:?} PGPORT=${PGPORT:?} PGUSER=${PGUSER:?} PGDATABASE=${PGDATABASE:?}
 ROWS=${BENCH_ROWS:-1000000} ROUNDS=${ROUNDS:-1} KEPT_ROWS=${KEPT_ROWS:-$((3 * ROWS))}
-MARTS=${MARTS:-by_customer by_region_category by_day by_region_dimension by_rate extremes_wide distinct_wide distinct_customer distinct_join texts window sets_parted kept}
+MARTS=${MARTS:-by_customer by_region_category by_day by_region_dimension by_rate extremes_wide distinct_wide distinct_customer distinct_join texts window sets_parted kept silent silent_customer distinct_bare cubed as_of by_expression}
 SHARES=${SHARES:-0.0002 0.02 0.2}
 export PGOPTIONS="${PGOPTIONS:-} -c max_parallel_workers_per_gather=0"
 
@@ -40,6 +40,12 @@ CREATE INDEX ON b.orders (day);
 -- two fifths of the orders, for what takes long in full
 CREATE TABLE b.small (LIKE b.orders INCLUDING ALL);
 INSERT INTO b.small SELECT * FROM b.orders WHERE id % 5 < 2;
+-- no index but on what no mart asks for
+CREATE TABLE b.bare (LIKE b.orders INCLUDING DEFAULTS, PRIMARY KEY (id));
+INSERT INTO b.bare SELECT * FROM b.orders WHERE id % 5 < 2 AND customer % 7 <> 0;
+-- prices by time
+CREATE TABLE b.price (product integer, valid_from date, valid_to date, price numeric(10,2));
+INSERT INTO b.price SELECT p, date '2024-01-01' + 73 * v, date '2024-01-01' + 73 * v + 73, p + v FROM generate_series(1, 1000) AS p, generate_series(0, 9) AS v;
 -- a partition for each month
 CREATE TABLE b.parted (LIKE b.orders INCLUDING DEFAULTS) PARTITION BY RANGE (day);
 SELECT format('CREATE TABLE b.parted_%s PARTITION OF b.parted FOR VALUES FROM (%L) TO (%L)', n, date '2024-01-01' + n * interval '1 month', date '2024-01-01' + (n + 1) * interval '1 month')
@@ -70,6 +76,12 @@ mart() {
 		window) echo "SELECT id, customer, amount, row_number() OVER (PARTITION BY customer ORDER BY id) AS nth, sum(amount) OVER (PARTITION BY customer ORDER BY id) AS so_far FROM b.small|id|small|random()" ;;
 		sets_parted) echo "SELECT c.region, p.category, count(*) AS n, sum(o.amount) AS s, grouping(c.region, p.category) AS g FROM b.parted AS o JOIN b.customer AS c ON c.id = o.customer JOIN b.product AS p ON p.id = o.product GROUP BY GROUPING SETS ((c.region, p.category), (c.region), (p.category), ())||customer|random()" ;;
 		kept) echo "SELECT id, customer, product, amount FROM b.kept_rows WHERE amount >= 0|id|kept_rows|id" ;;
+		silent) echo "SELECT c.id, c.region FROM b.customer AS c WHERE NOT EXISTS (SELECT FROM b.bare AS e WHERE e.customer = c.id AND e.amount > 100)|id|bare|random()" ;;
+		distinct_bare) echo "SELECT c.region, count(*) AS n, max(o.amount) AS highest, count(DISTINCT o.product) AS products FROM b.bare AS o JOIN b.customer AS c ON c.id = o.customer GROUP BY c.region|region|bare|random()" ;;
+		cubed) echo "SELECT grouping(c.region, o.status) AS g, c.region, o.status, count(*) AS n, sum(o.amount) AS s, max(o.day) AS last FROM (SELECT * FROM b.bare WHERE id % 40 = 1) AS o LEFT JOIN b.customer AS c ON c.id = o.customer GROUP BY CUBE (c.region, o.status)||bare|random()" ;;
+		as_of) echo "SELECT o.id, o.day, p.price FROM (SELECT * FROM b.bare WHERE id % 10 = 1) AS o LEFT JOIN b.price AS p ON p.product = o.product AND o.day >= p.valid_from AND o.day < p.valid_to|id|bare|random()" ;;
+		by_expression) echo "SELECT product / 7 AS g, min(amount) AS lowest, percentile_cont(0.5) WITHIN GROUP (ORDER BY amount) AS middle FROM b.bare GROUP BY 1|g|bare|random()" ;;
+		silent_customer) echo "SELECT c.id, c.region FROM b.customer AS c WHERE NOT EXISTS (SELECT FROM b.bare AS e WHERE e.customer = c.id AND e.amount > 100)|id|customer|random()" ;;
 		*) echo "refresh_decision: there is no mart $1" >&2; exit 1 ;;
 	esac
 }
@@ -118,6 +130,7 @@ for name in $MARTS; do
 	IFS='|' read -r query key table order < <(mart "$name")
 	shares=$SHARES
 	[ "$name" != kept ] || shares=${KEPT_SHARES:-0.002 0.33}
+	case $name in silent* | distinct_bare | cubed | as_of | by_expression) shares=${BARE_SHARES:-0.000003 0.00005 0.002} ;; esac
 	[ "$name" != by_rate ] || shares=${RATE_SHARES:-0.04 0.2}
 	{
 		for rule in auto algebra keys full; do

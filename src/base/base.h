@@ -214,6 +214,8 @@ typedef struct StrataEstimate
 /* As if the pages were in memory. */
 #define STRATA_NEAR_PAGE_COST 0.1
 extern StrataEstimate strata_base_estimate(const char *sql, List *rowsets);
+/* The same of one that is about to be run over these row sets; where they are small, that uses the plan made here. */
+extern StrataEstimate strata_base_estimate_run(const char *sql, List *rowsets);
 /* A function of this extension. */
 extern bool strata_base_is_ours(Oid function);
 /* The columns a SELECT would give, without running it. */

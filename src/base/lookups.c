@@ -5,6 +5,9 @@
  * to look a version up by it takes six times as long.
  *
  * And a look-up in each partition of a table costs it little more than the pages it meets, which are in memory; to begin the scan takes longer than that.
+ *
+ * Of a row that is looked for with EXISTS it thinks that it will be found soon. A changed row may be new, and be looked for in vain: where no index
+ * finds it, a nested loop reads the table to its end for each of them. Then a hash of the table is made, once.
  */
 #include "postgres.h"
 
@@ -13,6 +16,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "nodes/pathnodes.h"
+#include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
@@ -21,9 +25,12 @@
 
 /* Of an index scan that begins anew, in units of the planner (8 microseconds); measured. */
 #define BEGIN_COST 0.6
+/* Rows that are read quickly, again and again. */
+#define FEW_ROWS 100
 
 static get_relation_info_hook_type previous_hook = NULL;
 static set_rel_pathlist_hook_type previous_pathlist_hook = NULL;
+static set_join_pathlist_hook_type previous_join_hook = NULL;
 bool strata_lookups_priced = false;
 static bool looking_up = false;
 
@@ -114,6 +121,70 @@ price_lookups(PlannerInfo *root, RelOptInfo *rel, Index relid, RangeTblEntry *rt
 	}
 }
 
+/* The conditions that rows of the two sides are hashed by. */
+static List *
+hash_clauses(RelOptInfo *joinrel, const RelOptInfo *outer, const RelOptInfo *inner, JoinType type, const List *all)
+{
+	List *clauses = NIL;
+	ListCell *lc;
+
+	foreach (lc, all)
+	{
+		RestrictInfo *clause = lfirst(lc);
+
+		if (!clause->can_join || !OidIsValid(clause->hashjoinoperator) ||
+			(IS_OUTER_JOIN(type) && RINFO_IS_PUSHED_DOWN(clause, joinrel->relids)))
+			continue;
+		if (bms_is_subset(clause->left_relids, outer->relids) && bms_is_subset(clause->right_relids, inner->relids))
+			clause->outer_is_left = true;
+		else if (bms_is_subset(clause->left_relids, inner->relids) &&
+				 bms_is_subset(clause->right_relids, outer->relids))
+			clause->outer_is_left = false;
+		else
+			continue;
+		clauses = lappend(clauses, clause);
+	}
+	return clauses;
+}
+
+/* Reads all of the inner side for a row that is not found. */
+static bool
+reads_all(const Path *path, JoinType type)
+{
+	const JoinPath *join = (const JoinPath *) path;
+
+	return IsA(path, NestPath) && join->jointype == type && PATH_REQ_OUTER(join->innerjoinpath) == NULL &&
+		   join->outerjoinpath->rows > 1 && join->innerjoinpath->rows > FEW_ROWS;
+}
+
+static void
+price_in_vain(PlannerInfo *root, RelOptInfo *joinrel, RelOptInfo *outer, RelOptInfo *inner, JoinType type,
+			  JoinPathExtraData *extra)
+{
+	JoinCostWorkspace workspace;
+	List *clauses;
+	List *loops = NIL;
+	ListCell *lc;
+
+	if (previous_join_hook)
+		previous_join_hook(root, joinrel, outer, inner, type, extra);
+	if (!strata_lookups_priced || !enable_hashjoin || (type != JOIN_SEMI && type != JOIN_ANTI) ||
+		outer->cheapest_total_path == NULL || inner->cheapest_total_path == NULL ||
+		PATH_REQ_OUTER(outer->cheapest_total_path) || PATH_REQ_OUTER(inner->cheapest_total_path))
+		return;
+	foreach (lc, joinrel->pathlist)
+		if (reads_all(lfirst(lc), type))
+			loops = lappend(loops, lfirst(lc));
+	if (loops == NIL || (clauses = hash_clauses(joinrel, outer, inner, type, extra->restrictlist)) == NIL)
+		return;
+	joinrel->pathlist = list_difference_ptr(joinrel->pathlist, loops);
+	initial_cost_hashjoin(root, &workspace, type, clauses, outer->cheapest_total_path, inner->cheapest_total_path,
+						  extra, false);
+	add_path(joinrel,
+			 (Path *) create_hashjoin_path(root, joinrel, type, &workspace, extra, outer->cheapest_total_path,
+										   inner->cheapest_total_path, false, extra->restrictlist, NULL, clauses));
+}
+
 StrataRowSet *
 strata_base_run_lookups(const char *name, const char *sql, Snapshot snapshot, List *rowsets)
 {
@@ -140,4 +211,6 @@ base_lookups_init(void)
 	get_relation_info_hook = relation_info;
 	previous_pathlist_hook = set_rel_pathlist_hook;
 	set_rel_pathlist_hook = price_lookups;
+	previous_join_hook = set_join_pathlist_hook;
+	set_join_pathlist_hook = price_in_vain;
 }

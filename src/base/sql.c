@@ -589,8 +589,8 @@ strata_base_describe(const char *sql, List *rowsets)
 	return desc;
 }
 
-StrataEstimate
-strata_base_estimate(const char *sql, List *rowsets)
+static StrataEstimate
+estimate(const char *sql, List *rowsets, StrataPlanning how, int cursor_options)
 {
 	volatile StrataEstimate result = {0};
 	StrataKept *volatile kept = NULL;
@@ -604,7 +604,7 @@ strata_base_estimate(const char *sql, List *rowsets)
 		SPIPlanPtr plan;
 		StrataEstimate e;
 
-		kept = strata_kept_take(sql, NULL, rowsets, STRATA_PLAN_ESTIMATE, 0, &plan);
+		kept = strata_kept_take(sql, NULL, rowsets, how, cursor_options, &plan);
 		e = kept ? strata_kept_estimate(kept) : strata_kept_plan(prepare(sql, NULL), STRATA_PLAN_ESTIMATE);
 		result.cost = e.cost;
 		result.rows = e.rows;
@@ -617,6 +617,19 @@ strata_base_estimate(const char *sql, List *rowsets)
 	PG_END_TRY();
 	finish();
 	return (StrataEstimate){result.cost, result.rows};
+}
+
+StrataEstimate
+strata_base_estimate(const char *sql, List *rowsets)
+{
+	return estimate(sql, rowsets, STRATA_PLAN_ESTIMATE, 0);
+}
+
+/* As run_select has it planned, so that it finds that plan. */
+StrataEstimate
+strata_base_estimate_run(const char *sql, List *rowsets)
+{
+	return estimate(sql, rowsets, STRATA_PLAN_ROWSETS, CURSOR_OPT_PARALLEL_OK);
 }
 
 /* ---- reading rows ---- */

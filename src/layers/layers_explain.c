@@ -379,6 +379,21 @@ put_fact(Explain *e, StrataPart *part)
 	return true;
 }
 
+/* Where whole tables are read for a few rows. */
+static void
+put_lacking(Explain *e, const StrataPart *part, bool by_keys)
+{
+	char *keys = by_keys ? layers_lacking_keys(part) : NULL;
+	List *joins = e->fact && part->last ? NIL : layers_lacking_joins(part, e->changed);
+	ListCell *lc;
+
+	if (keys)
+		put_comment(e, psprintf("no index finds these groups: an index on %s would", keys));
+	foreach (lc, joins)
+		put_comment(
+			e, psprintf("no index finds what is joined to a changed row: an index on %s would", (char *) lfirst(lc)));
+}
+
 static void
 put_keys(Explain *e, StrataPart *part, const char *then)
 {
@@ -386,6 +401,7 @@ put_keys(Explain *e, StrataPart *part, const char *then)
 
 	if (keys == NULL)
 		return;
+	put_lacking(e, part, true);
 	put_sql(e, "the keys touched (strata_keys)", keys);
 	put_sql(e, then, strata_incremental_restricted(part, "strata_keys", false));
 }
@@ -414,6 +430,8 @@ put_part(Explain *e, StrataPart *part)
 			Query *query = put_fact(e, part) ? NULL : strata_incremental_change(part->query, e->changed);
 
 			if (query)
+				put_lacking(e, part, false);
+			if (query)
 				put_sql(e, "its change, as signed rows; added to the table", strata_incremental_deparse(query));
 			break;
 		}
@@ -427,6 +445,7 @@ put_part(Explain *e, StrataPart *part)
 
 			if (change == NULL)
 				break;
+			put_lacking(e, part, algebra->may_stay || algebra->consolidated);
 			put_sql(e, "the change of each group (strata_groups)", change);
 			put_sql(e,
 					own ? "merged with the target's rows, which are then written"

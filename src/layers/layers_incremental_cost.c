@@ -49,12 +49,17 @@
 #define STREAM_COST 0.01  /* captured, read where it stands for its key: beyond what the planner thinks */
 #define MATCH_COST 0.7    /* signed, looked up in the target */
 #define OFFER_COST 0.15   /* of some of a result, beside the target's rows of the same keys */
+#define LOOK_COST 0.015   /* read, its key looked for among those wanted */
 #define COMPARE_COST 0.1  /* of all of a result, beside the target's */
 #define WRITE_COST 0.4    /* into the target */
 #define REPLACE_COST 0.15 /* of a target that is written anew */
 #define REPLACE_SHARE 0.6 /* where so many of its rows differ: about strata.delta_swap_share */
 #define REPLACE_LEAST 20000
 #define GROUP_COST 0.4 /* of a group, whose state is merged */
+/* A statement of so little is run as it is: a few milliseconds. */
+#define CHEAP_COST 500
+/* So much of all it may cost: rows met at random are dearer than the planner thinks. */
+#define DEAR_SHARE 0.9
 /* So much dearer the changes may be than all: they hold no lock that others wait for. */
 #define FULL_MARGIN 1.1
 
@@ -137,6 +142,14 @@ rows_of(Oid relid, double *pages)
 	}
 	table_close(rel, AccessShareLock);
 	return Max(1, rows);
+}
+
+double
+layers_rows_of(Oid relid)
+{
+	double pages;
+
+	return rows_of(relid, &pages);
 }
 
 typedef struct Sizes
@@ -240,10 +253,15 @@ count_extremes(Node *node, int *n)
 	return expression_tree_walker(node, count_extremes, n);
 }
 
+/* The target tells how many rows there are: nearer than what the planner makes of groups by expressions. */
 static double
 full_cost(const Work *w, const StrataPart *part, StrataEstimate *estimate)
 {
+	double pages;
+
 	*estimate = strata_base_estimate(strata_incremental_full(part), NIL);
+	if (!(part->last && w->m->extract))
+		estimate->rows = rows_of(layers_work_target(w, part).relid, &pages);
 	return estimate->cost + COMPARE_COST * estimate->rows;
 }
 
@@ -269,20 +287,27 @@ imagine_keys(const char *sql, List *rowsets, double count)
 }
 
 /*
- * What it costs to compute keys again: their share of all, and no more than reading everything. share < 0: not known; it becomes what the
- * planner thinks.
+ * What it costs to compute keys again: their share of all, and no more than reading everything (so many times) with a look at each row's
+ * key. The planner knows little of expressions as keys; but where they are few, it knows which index finds their rows. share < 0: not
+ * known; it becomes what the planner thinks.
  */
 static double
-again_cost(const char *restricted, StrataRowSet *keys, const Sizes *sizes, const StrataEstimate *full, double *share)
+again_cost(StrataEstimate again, const Sizes *sizes, int scans, const StrataEstimate *full, double *share)
 {
-	StrataEstimate again = strata_base_estimate(restricted, list_make1(keys));
 	double all;
 
 	if (*share < 0)
 		*share = again.rows / Max(1, full->rows);
 	*share = Min(1, *share);
-	all = sizes->scan + 2 * cpu_operator_cost * sizes->largest + *share * Max(0, full->cost - sizes->scan);
-	return Max(*share * full->cost, Min(again.cost, all));
+	all = scans * (sizes->scan + LOOK_COST * sizes->largest) + *share * Max(0, full->cost - sizes->scan);
+	return *share > FEW_KEYS ? all : Max(*share * full->cost, Min(again.cost, all));
+}
+
+/* The same of keys that are not there yet. */
+static double
+imagined_cost(const char *restricted, StrataRowSet *keys, const Sizes *sizes, const StrataEstimate *full, double *share)
+{
+	return again_cost(strata_base_estimate(restricted, list_make1(keys)), sizes, 1, full, share);
 }
 
 static void
@@ -302,8 +327,9 @@ cost_of_keys(Work *w, const StrataPart *part, const Sizes *sizes, double changed
 	touched = strata_base_estimate(sql, w->rowsets);
 	share = total > 0 ? touched.rows / total : -1;
 	keys = imagine_keys(sql, w->rowsets, total > 0 ? Min(total, touched.rows) : touched.rows);
-	cost->changes = READ_COST * changed + touched.cost +
-					again_cost(strata_incremental_restricted(part, "strata_keys", false), keys, sizes, &full, &share);
+	cost->changes =
+		READ_COST * changed + touched.cost +
+		imagined_cost(strata_incremental_restricted(part, "strata_keys", false), keys, sizes, &full, &share);
 	rows = share * full.rows;
 	cost->changes += OFFER_COST * rows;
 	/* a changed row changes its group; of a window those that stand after it */
@@ -344,7 +370,7 @@ cost_of_algebra(Work *w, const StrataPart *part, const Sizes *sizes, double stak
 		char *touched = strata_algebra_touched(algebra, w->changed);
 		StrataRowSet *keys = imagine_keys(touched, w->rowsets, change.rows);
 		double leaving = Min(1, stake / 2 / Max(1, share * sizes->largest));
-		double again = again_cost(strata_algebra_state(algebra, "strata_keys", false), keys, sizes, &full, &share);
+		double again = imagined_cost(strata_algebra_state(algebra, "strata_keys", false), keys, sizes, &full, &share);
 		double stays = 1;
 
 		/* an extremum is one of its group's rows, as good as any */
@@ -629,6 +655,36 @@ layers_work_is_dearer(Work *w, const StrataPart *part, const char *sql)
 	return w->change_cost > w->full_cost * FULL_MARGIN * strata_layers_full_cost;
 }
 
+/*
+ * Of a part that nobody was asked about: whether its statement, which is run next, is dearer than all of the part. Few rows are few
+ * look-ups, unless no index finds what they concern: then whole tables are read for one of them, now and as they were, and for each branch
+ * of the query. Nothing is made but the plan that is run anyway.
+ */
+bool
+layers_work_is_dear(Work *w, const StrataPart *part, const char *sql, List *rowsets)
+{
+	Sizes sizes = {0};
+	StrataEstimate change;
+	StrataEstimate full;
+	double all;
+
+	if (!may_ask() || w->decided)
+		return false;
+	change = strata_base_estimate_run(sql, rowsets);
+	if (change.cost < CHEAP_COST)
+		return false;
+	add_sizes((Node *) part->query, &sizes);
+	if (!is_worth(sizes.largest, sizes.largest, 0))
+		return false;
+	all = full_cost(w, part, &full);
+	elog(DEBUG1, "part %d: few rows: changes %.0f, full %.0f", part->number, change.cost, all);
+	if (change.cost <= all * DEAR_SHARE * strata_layers_full_cost)
+		return false;
+	w->change_cost = change.cost;
+	w->full_cost = all;
+	return true;
+}
+
 bool
 layers_work_by_keys(const Work *w, const StrataPart *part)
 {
@@ -638,9 +694,12 @@ layers_work_by_keys(const Work *w, const StrataPart *part)
 		   (strata_layers_rule == INCREMENTAL_KEYS || list_member_int(w->by_keys, part->number));
 }
 
-/* Whether computing all of the part is cheaper than these keys, which the changes were found to touch. */
+/*
+ * Whether computing all of the part is cheaper than these keys, which the changes were found to touch: most of them, or one with a NULL, for
+ * which everything is read once more.
+ */
 bool
-layers_work_are_most(Work *w, const StrataPart *part, StrataRowSet *keys, const char *restricted)
+layers_work_are_most(Work *w, const StrataPart *part, StrataRowSet *keys, bool nulls, const char *restricted)
 {
 	Sizes sizes = {0};
 	StrataEstimate full;
@@ -652,16 +711,21 @@ layers_work_are_most(Work *w, const StrataPart *part, StrataRowSet *keys, const 
 	if (!may_ask())
 		return false;
 	total = count_keys(w, part);
-	if (total <= 0 || keys->count <= FEW_KEYS * total)
+	if (total <= 0 || (keys->count <= FEW_KEYS * total && !nulls))
 		return false;
 	add_sizes((Node *) part->query, &sizes);
 	if (!is_worth(sizes.largest, sizes.largest, 0))
 		return false;
 	share = keys->count / total;
 	all = full_cost(w, part, &full);
-	some = again_cost(restricted, keys, &sizes, &full, &share);
+	some = again_cost(strata_base_estimate_run(restricted, layers_work_with(w->rowsets, keys)), &sizes, nulls ? 2 : 1,
+					  &full, &share);
 	some += OFFER_COST * share * full.rows;
+	elog(DEBUG1, "part %d: " UINT64_FORMAT " keys of %.0f: keys %.0f, full %.0f", part->number, keys->count, total,
+		 some, all);
+	if (keys->count <= FEW_KEYS * total && some <= all * strata_layers_full_cost)
+		return false;
 	w->change_cost = some;
 	w->full_cost = all;
-	return some > all * FULL_MARGIN * strata_layers_full_cost;
+	return some > all * strata_layers_full_cost;
 }

@@ -264,6 +264,13 @@ layers_work_has_nulls(StrataRowSet *keys, int n)
 }
 
 static bool
+run_whole(Work *w, const StrataPart *part)
+{
+	layers_work_apply(w, part, strata_incremental_full(part), NIL, NULL);
+	return true;
+}
+
+static bool
 run_signed(Work *w, const StrataPart *part)
 {
 	Oid relid = part->last ? w->m->model->relid : list_nth_oid(w->m->hidden, part->number - 1);
@@ -275,6 +282,14 @@ run_signed(Work *w, const StrataPart *part)
 	sql = strata_incremental_deparse(query);
 	if (part->last && w->m->lookups != NIL && layers_work_is_dearer(w, part, sql))
 		return layers_work_refuse_cost(w);
+	if (!(part->last && w->m->lookups != NIL) && layers_work_is_dear(w, part, sql, w->rowsets))
+	{
+		/* what a layer writes in a way of its own is not what the target holds */
+		if (part->last && w->m->hooks && w->m->hooks->write)
+			return layers_work_refuse_cost(w);
+		w->way = ", all computed";
+		return run_whole(w, part);
+	}
 	return layers_work_apply_signed(
 		w, part, strata_base_run_signed(layers_work_set_name(relid), sql, NULL, w->refresh->snapshot, w->rowsets));
 }
@@ -289,12 +304,17 @@ run_keys(Work *w, const StrataPart *part)
 
 	if (sql == NULL)
 		return true;
+	if (layers_work_is_dear(w, part, sql, w->rowsets))
+	{
+		w->way = ", all computed";
+		return run_whole(w, part);
+	}
 	keys = layers_work_run(w, "strata_keys", sql);
 	if (keys->count > 0)
 	{
 		nulls = layers_work_has_nulls(keys, list_length(part->keys));
 		sql = strata_incremental_restricted(part, "strata_keys", nulls);
-		if (layers_work_are_most(w, part, keys, sql))
+		if (layers_work_are_most(w, part, keys, nulls, sql))
 		{
 			w->way = ", most keys touched: all computed";
 			layers_work_apply(w, part, strata_incremental_full(part), NIL, NULL);
@@ -305,13 +325,6 @@ run_keys(Work *w, const StrataPart *part)
 									   strata_incremental_key_match(part, "o", t.find, "k", nulls)));
 	}
 	strata_rowset_free(keys);
-	return true;
-}
-
-static bool
-run_whole(Work *w, const StrataPart *part)
-{
-	layers_work_apply(w, part, strata_incremental_full(part), NIL, NULL);
 	return true;
 }
 

@@ -49,10 +49,12 @@ extern StrataRowSet *layers_work_run(Work *w, const char *name, const char *sql)
 /* Whether a row set of keys holds a NULL. */
 extern bool layers_work_has_nulls(StrataRowSet *keys, int n);
 /* layers_incremental_cost.c */
+extern double layers_rows_of(Oid relid); /* about */
 extern uint64 layers_work_count_changed(const Work *w);
 /* False: all of it is to be computed, the failure says why. */
 extern bool layers_work_decide(Work *w);
 extern bool layers_work_is_dearer(Work *w, const StrataPart *part, const char *sql);
+extern bool layers_work_is_dear(Work *w, const StrataPart *part, const char *sql, List *rowsets);
 extern bool layers_work_refuse_cost(Work *w); /* false */
 /* Of an algebra: its groups are computed again. */
 extern bool layers_work_by_keys(const Work *w, const StrataPart *part);
@@ -60,7 +62,8 @@ extern bool layers_work_by_keys(const Work *w, const StrataPart *part);
 extern bool layers_work_may_be_quick(const Work *w, Oid relid, uint64 count);
 /* Of a part of by_keys, where that was thought and there are more of them: as layers_work_decide. */
 extern bool layers_work_decide_again(Work *w, const StrataPart *part, const StrataRowSet *keys);
-extern bool layers_work_are_most(Work *w, const StrataPart *part, StrataRowSet *keys, const char *restricted);
+extern bool layers_work_are_most(Work *w, const StrataPart *part, StrataRowSet *keys, bool nulls,
+								 const char *restricted);
 /* layers_incremental_algebra.c. False: what is kept does not fit what has changed. */
 extern bool layers_work_algebra(Work *w, const StrataPart *part);
 /* The groups of these keys (k1, .., as strata_algebra_touched gives them; named strata_keys) computed again from their rows. */

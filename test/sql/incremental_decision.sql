@@ -56,6 +56,40 @@ SET strata.incremental_full_cost = 0;
 SELECT * FROM ways.go($$ UPDATE ways.orders SET amount = amount - 1; UPDATE ways.orders SET amount = amount - 1; UPDATE ways.orders SET amount = amount - 1 $$);
 RESET strata.incremental_full_cost;
 
+-- few rows, of which most of the few groups are made: all of them at once
+SELECT strata.define_mart('ways.wide', 'SELECT currency, count(DISTINCT customer) AS n FROM ways.orders GROUP BY currency', key => '{currency}');
+-- few rows, and no index finds what they are joined to: all of it, with the differences written; with an index they are looked up
+CREATE TABLE ways.customer AS SELECT g AS id, g % 7 AS segment FROM generate_series(1, 300) AS g;
+CREATE TABLE ways.visit AS SELECT g AS id, CASE WHEN g % 300 > 20 THEN g % 300 END AS customer, g % 50 AS minutes FROM generate_series(1, 60000) AS g;
+ANALYZE ways.customer, ways.visit;
+SELECT strata.define_mart('ways.silent', 'SELECT id, segment FROM ways.customer AS c WHERE NOT EXISTS (SELECT FROM ways.visit AS v WHERE v.customer = c.id AND v.minutes > 1)', key => '{id}');
+SELECT count(*) FROM strata.refresh('ways.wide ways.silent');
+SELECT * FROM ways.go($$ UPDATE ways.orders SET customer = customer + 1 WHERE id <= 40 $$) WHERE model = 'ways.wide';
+SELECT * FROM ways.go($$ UPDATE ways.orders SET customer = customer + 1 WHERE id = 7 $$) WHERE model = 'ways.wide';
+SELECT regexp_replace(how, '[0-9]+ against [0-9]+', 'N against N') AS how, holds FROM ways.go($$ DELETE FROM ways.customer WHERE id BETWEEN 10 AND 12; INSERT INTO ways.customer SELECT g, 1 FROM generate_series(301, 304) AS g $$) WHERE model = 'ways.silent';
+SELECT line FROM strata.explain_refresh('ways.silent') AS line WHERE line ~ 'index';
+SELECT line FROM strata.explain_refresh('ways.wide') AS line WHERE line ~ 'index';
+CREATE INDEX ON ways.visit (customer);
+CREATE INDEX ON ways.orders (currency);
+SELECT how, holds FROM ways.go($$ DELETE FROM ways.customer WHERE id BETWEEN 13 AND 15; INSERT INTO ways.customer SELECT g, 1 FROM generate_series(305, 308) AS g $$) WHERE model = 'ways.silent';
+SELECT line FROM strata.explain_refresh('ways.silent') AS line WHERE line ~ 'index';
+SELECT line FROM strata.explain_refresh('ways.wide') AS line WHERE line ~ 'index';
+-- groups by an expression, and through a subquery and a join; of a table with partitions, and a small one, whose rows are read anyway
+SELECT strata.define_mart('ways.thirds', 'SELECT o.amount / 3 AS third, mode() WITHIN GROUP (ORDER BY o.day) AS day FROM (SELECT * FROM ways.orders WHERE id > 0) AS o LEFT JOIN ways.rate USING (currency) GROUP BY 1');
+SELECT strata.define_mart('ways.small', 'SELECT segment, string_agg(id::text, '','' ORDER BY id) AS ids FROM ways.customer GROUP BY segment');
+SELECT strata.define_mart('ways.clocked', 'SELECT date_trunc(''month'', day)::timestamptz AS month, mode() WITHIN GROUP (ORDER BY amount) AS m FROM ways.orders GROUP BY 1');
+CREATE TABLE ways.parted (id integer, place integer, at integer) PARTITION BY RANGE (id);
+CREATE TABLE ways.parted_1 PARTITION OF ways.parted FOR VALUES FROM (0) TO (10000);
+CREATE TABLE ways.parted_2 PARTITION OF ways.parted FOR VALUES FROM (10000) TO (20000);
+INSERT INTO ways.parted SELECT g, g % 10, g FROM generate_series(1, 19000) AS g;
+ANALYZE ways.parted;
+SELECT strata.define_mart('ways.placed', 'SELECT place, array_agg(at ORDER BY at) AS ats FROM ways.parted GROUP BY place');
+SELECT count(*) FROM strata.refresh('ways.thirds ways.small ways.clocked ways.placed');
+SELECT m, line FROM unnest('{thirds,small,clocked,placed}'::text[]) AS m, strata.explain_refresh('ways.' || m) AS line WHERE line ~ 'index';
+CREATE INDEX ON ways.orders ((amount / 3), customer);
+CREATE INDEX ON ways.parted_1 (place);
+SELECT m, line FROM unnest('{thirds,small,clocked,placed}'::text[]) AS m, strata.explain_refresh('ways.' || m) AS line WHERE line ~ 'index';
+
 -- superusers only
 CREATE ROLE ways_analyst;
 SET ROLE ways_analyst;
