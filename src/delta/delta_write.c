@@ -148,8 +148,11 @@ delta_check_key(const DeltaWork *work, const char *relation, List *rowsets)
 		{"null", "Rows: ",
 		 psprintf("SELECT %s FROM %s WHERE %s IS NULL", row, relation,
 				  strata_base_join_quoted(t->key, " IS NULL OR "))},
+		/* in an order, so that it is told alike; of jsonb, since not every type that groups sorts */
 		{"duplicate", "Seen: ",
-		 psprintf("SELECT %s, count(*) AS rows FROM %s GROUP BY %s HAVING count(*) > 1", keys, relation, keys)},
+		 psprintf("SELECT * FROM (SELECT %s, count(*) AS rows FROM %s GROUP BY %s HAVING count(*) > 1) AS d "
+				  "ORDER BY to_jsonb(d.*)",
+				  keys, relation, keys)},
 	};
 
 	for (int i = 0; i < (int) lengthof(tries); i++)

@@ -60,8 +60,10 @@ SELECT count(*) FROM strata.refresh(as_of => '2026-02-03');
 SELECT method FROM strata.steps WHERE model = 'ex.win' ORDER BY run DESC LIMIT 1;
 INSERT INTO ex.sale SELECT i, (i % 20 + 1)::text, (i % 10 + 1)::text, (i % 5 + 1)::text, (date '2026-01-01' + i % 30)::text, i::text FROM generate_series(2000, 2400) i;
 SET strata.incremental_rule = costs;
+SET strata.incremental_full_cost = 10;
 SELECT count(*) FROM strata.refresh(as_of => '2026-02-04');
 RESET strata.incremental_rule;
+RESET strata.incremental_full_cost;
 SELECT count(*) FROM strata.steps WHERE method ~ 'cost [0-9]+ against [0-9]+ in full|cost more \([0-9]+\) than all of it \([0-9]+\)' AND run = (SELECT max(run) FROM strata.steps) HAVING count(*) = 0;
 SELECT regexp_replace(string_agg(trim(line), ' ' ORDER BY n), '[0-9.]+', 'N', 'g')
   FROM (SELECT *, count(*) FILTER (WHERE line = '') OVER (ORDER BY n) AS blank FROM strata.explain_refresh('ex.joined') WITH ORDINALITY AS e (line, n)) AS e WHERE blank = 0;
