@@ -41,6 +41,7 @@ strata_capture_init(void)
 							NULL, &capture_max_size, 1024, 1, 1024 * 1024, PGC_SUSET, GUC_UNIT_MB, NULL, NULL, NULL);
 	capture_write_init();
 	capture_merge_init();
+	capture_handover_init();
 }
 
 /* ---- what can be captured ---- */

@@ -67,6 +67,13 @@ extern bool strata_capture_is_much(const StrataCaptureChanges *changes, Snapshot
 /* The consumer stands where _changes looked: as the transaction goes, so does the position. */
 extern void strata_capture_advance(StrataCaptureChanges *changes);
 
+/*
+ * A run of several models: what it writes into the targets (Oid) is kept in memory for those of its consumers (char *) that read them.
+ * False: it is within such a run, which goes on. The end, once every model of it is done: what somebody has not seen is recorded as ever.
+ */
+extern bool strata_capture_handover_begin(const List *targets, const List *consumers);
+extern void strata_capture_handover_end(void);
+
 /* What triggers cannot see has happened to it: its consumers need one full refresh. */
 extern void strata_capture_mark(Oid relid, const char *why);
 /* At the end of a run: segments nobody needs are emptied, what waits for a lock is tried again. Never waits. */

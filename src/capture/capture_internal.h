@@ -154,6 +154,9 @@ extern void capture_merge_init(void);                                    /* capt
 
 /* ---- reading (capture_read.c, capture_rows.c, capture_start.c, capture_stream.c) ---- */
 
+typedef struct CaptureHanded CaptureHanded;
+typedef struct CaptureHandedReading CaptureHandedReading;
+
 typedef struct StrataCaptureState
 {
 	Oid root;
@@ -167,6 +170,7 @@ typedef struct StrataCaptureState
 	BlockNumber first[CAPTURE_SEGMENTS]; /* from where on, per segment */
 	uint64 pages;                        /* of them, to be read */
 	uint64 held;                         /* pages they have */
+	uint64 handed;                       /* rows of the window that a run hands over */
 	uint64 estimate;                     /* rows of the window; 0: not asked for yet */
 	CaptureStart *starts;                /* of from */
 	int n_starts;
@@ -196,5 +200,25 @@ extern void capture_note_starts(StrataCaptureState *state, Snapshot snapshot);
 /* Which column of the change tables holds which of the relation's so many; 0: none. */
 extern AttrNumber *capture_map_columns(int natts, Oid relid, const StrataCaptureState *state);
 extern bool capture_is_used(const Bitmapset *used, AttrNumber attnum);
+
+/* ---- what a run hands over in memory (capture_handover.c) ---- */
+
+extern void capture_handover_init(void);
+/* Whether a consumer without a position may take one now. */
+extern bool capture_handover_allows(Oid root, Snapshot snapshot);
+/* Where the rows of a statement go; NULL: to the change table. */
+extern CaptureHanded *capture_handover_for(Oid root, Relation segment);
+/* A row of the change table's form. False: it is too long to be held. */
+extern bool capture_handover_put(CaptureHanded *h, HeapTuple tuple, int64 step);
+extern uint64 capture_handover_count(const StrataCaptureState *state);
+/* Whether rows that are handed over have the form of these change tables. */
+extern bool capture_handover_fits(Oid root, const List *segments);
+/* Those of the window; NULL: there is none. sample: some of them. */
+extern CaptureHandedReading *capture_handover_read(const StrataCaptureState *state, bool sample);
+/* NULL: that was the last. The slot is good until the next. */
+extern TupleTableSlot *capture_handover_next(CaptureHandedReading *r, int64 *step);
+extern void capture_handover_stop(CaptureHandedReading *r);
+/* Appends what is read to the change table after all (capture_write.c). */
+extern void capture_write_handed(Oid root, CaptureHandedReading *r);
 
 #endif /* STRATA_CAPTURE_INTERNAL_H */

@@ -53,6 +53,26 @@ capture_in_window(const StrataCaptureState *state, uint64 xid, int64 step, uint6
 	return !capture_position_has(state->from, xid, step);
 }
 
+/* What a run hands over comes after what stands in the change tables. */
+static int64
+scan_handed(const StrataCaptureState *state, CaptureRowCallback callback, void *arg)
+{
+	CaptureHandedReading *r = capture_handover_read(state, false);
+	TupleTableSlot *slot;
+	int64 step;
+	int64 count = 0;
+
+	while (r && (slot = capture_handover_next(r, &step)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		callback(slot, step, arg);
+		count++;
+	}
+	if (r)
+		capture_handover_stop(r);
+	return count;
+}
+
 int64
 capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, CaptureRowCallback callback, void *arg)
 {
@@ -63,6 +83,9 @@ capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, Cap
 	int i = 0;
 	ListCell *lc;
 
+	/* whether there are any is told without a look at them */
+	if (most > 0 && (count = Min(state->handed, most)) == most)
+		return count;
 	capture_push_snapshot(snapshot);
 	foreach (lc, state->segments)
 	{
@@ -90,6 +113,10 @@ capture_scan(const StrataCaptureState *state, Snapshot snapshot, int64 most, Cap
 		table_close(rel, NoLock);
 	}
 	PopActiveSnapshot();
+	if (callback == NULL && most == 0)
+		count += state->handed;
+	else if (most == 0)
+		count += scan_handed(state, callback, arg);
 	return count;
 }
 
@@ -249,10 +276,12 @@ why_not_known(StrataCaptureState *state, Oid relid, Snapshot snapshot)
 
 	if (state->why_not)
 		return state->why_not;
-	if (consumer == NULL)
-		return "it is followed from now on";
-	if (consumer->position == NULL)
-		return consumer->why ? consumer->why : "it is followed from now on";
+	if (consumer == NULL || consumer->position == NULL)
+	{
+		if (!capture_handover_allows(state->root, snapshot))
+			state->why_not = "a run that had not ended refreshed it";
+		return consumer && consumer->why ? consumer->why : "it is followed from now on";
+	}
 	if (consumer->generation != state->row->generation)
 		return state->row->why ? state->row->why : "its capture was set up anew";
 	state->from = consumer->position;
@@ -263,6 +292,9 @@ why_not_known(StrataCaptureState *state, Oid relid, Snapshot snapshot)
 	if ((why = mark_in_window(state, snapshot)) != NULL || (why = what_was_swapped(state, consumer)) != NULL)
 		return why;
 	choose_segments(state);
+	if (!capture_handover_fits(state->root, capture_segments(state->root)))
+		return "its columns were changed";
+	state->handed = capture_handover_count(state);
 	/* it may have been cut off, and the segments emptied, before we had them locked */
 	again = capture_consumer(relid, state->consumer);
 	if (again == NULL || again->position == NULL || again->generation != consumer->generation)
@@ -458,5 +490,6 @@ strata_capture_backlog(PG_FUNCTION_ARGS)
 	state.starts = consumer->starts;
 	state.n_starts = consumer->n_starts;
 	choose_segments(&state);
+	state.handed = capture_handover_count(&state);
 	PG_RETURN_INT64(capture_scan(&state, GetActiveSnapshot(), 0, NULL, NULL));
 }

@@ -64,6 +64,10 @@ typedef struct Reading
 	SamplePage *pages; /* NULL: all rows */
 	int n_pages;
 	int page; /* which one is read; -1: none yet */
+	/* at last, what a run hands over */
+	CaptureHandedReading *handed;
+	bool handing;     /* that is what is read, and slot is its row's */
+	bool stored_only; /* it is left out */
 } Reading;
 
 /* ---- one table ---- */
@@ -123,6 +127,23 @@ next_segment(Reading *r)
 	open_segment(r, r->segment + 1);
 	r->scan = capture_begin_scan(r->rel, r->snapshot, r->state->first[r->segment]);
 	return true;
+}
+
+static void
+begin_handed(Reading *r)
+{
+	close_segment(r);
+	r->handing = true;
+	if (r->state->handed > 0 && !r->stored_only)
+		r->handed = capture_handover_read(r->state, r->pages != NULL);
+}
+
+/* The next row of what a run hands over, in the slot. */
+static bool
+next_handed(Reading *r, int64 *step)
+{
+	r->slot = r->handed ? capture_handover_next(r->handed, step) : NULL;
+	return r->slot != NULL;
 }
 
 static inline bool
@@ -266,13 +287,16 @@ stream_next(void *reading, Datum *values, bool *nulls)
 
 	for (;;)
 	{
+		if (r->handing)
+		{
+			if (!next_handed(r, &step))
+				return false;
+			break;
+		}
 		if (r->scan == NULL || !next_tuple(r))
 		{
 			if (!(r->pages ? next_page(r) : next_segment(r)))
-			{
-				close_segment(r);
-				return false;
-			}
+				begin_handed(r);
 			continue;
 		}
 		if (is_in_window(r, &step))
@@ -305,6 +329,8 @@ stream_end(void *reading)
 	Reading *r = reading;
 
 	close_segment(r);
+	if (r->handed)
+		capture_handover_stop(r->handed);
 	if (r->pages)
 		pfree(r->pages);
 	pfree(r->from);
@@ -326,6 +352,7 @@ estimate(StrataCaptureState *state, Snapshot snapshot)
 		return state->estimate;
 	capture_push_snapshot(snapshot);
 	r = stream_begin(&source, GetActiveSnapshot(), NULL, 0, false);
+	r->stored_only = true;
 	pages = choose_pages(r);
 	while (stream_next(r, NULL, NULL))
 		n++;
@@ -333,7 +360,8 @@ estimate(StrataCaptureState *state, Snapshot snapshot)
 		n = n * (pages / r->n_pages);
 	stream_end(r);
 	PopActiveSnapshot();
-	state->estimate = Max(n, 1);
+	/* of these it is known */
+	state->estimate = Max(n + state->handed, 1);
 	return state->estimate;
 }
 
@@ -346,7 +374,7 @@ strata_capture_about(const StrataCaptureChanges *changes, Snapshot snapshot)
 uint64
 strata_capture_at_most(const StrataCaptureChanges *changes)
 {
-	return changes->known ? changes->state->pages * MOST_ROWS_OF_PAGE : 0;
+	return changes->known ? changes->state->pages * MOST_ROWS_OF_PAGE + changes->state->handed : 0;
 }
 
 bool

@@ -251,7 +251,9 @@ typedef struct Appender
 {
 	CaptureTarget *target;
 	Relation segment;
+	CaptureHanded *handed; /* where they go instead; NULL: nowhere else */
 	uint64 xid;
+	int64 step; /* of the rows being appended */
 	CommandId cid;
 	MemoryContext context; /* of one batch; NULL in the first */
 	int n;
@@ -357,7 +359,13 @@ note_block(Appender *a, ItemPointer tid)
 static void
 write_batch(Appender *a)
 {
-	if (a->n == 1)
+	if (a->handed)
+	{
+		for (int i = 0; i < a->n; i++)
+			if (!capture_handover_put(a->handed, a->tuples[i], a->step))
+				capture_write_mark(a->target->root, "a row too wide to record");
+	}
+	else if (a->n == 1)
 	{
 		heap_insert(a->segment, a->tuples[0], a->cid, HEAP_INSERT_SKIP_FSM, NULL);
 		note_block(a, &a->tuples[0]->t_self);
@@ -411,33 +419,31 @@ prepare_form(Appender *a, TupleDesc source)
 	a->nulls = palloc(sizeof(bool) * a->target->natts);
 }
 
+/* Room for another row: its memory lasts as long as the batch. */
 static void
-append_row(Appender *a, MinimalTuple row, TupleDesc source, int64 step)
+make_room(Appender *a)
 {
-	MemoryContext old = CurrentMemoryContext;
-	bool verbatim = a->target->verbatim && HeapTupleHeaderGetNatts(row) == a->target->natts - CAPTURE_PREFIX;
-	HeapTuple tuple;
-
-	if (a->n == BATCH)
-	{
-		write_batch(a);
-		if (a->context)
-			MemoryContextReset(a->context);
-		else
-			a->context = AllocSetContextCreate(old, "pg_strata capture rows", ALLOCSET_DEFAULT_SIZES);
-		CHECK_FOR_INTERRUPTS();
-	}
-	if (!verbatim && a->slot == NULL)
-		prepare_form(a, source);
+	if (a->n < BATCH)
+		return;
+	write_batch(a);
 	if (a->context)
-		MemoryContextSwitchTo(a->context);
-	tuple = verbatim ? copy_verbatim(a, row, step) : form(a, row, step);
-	MemoryContextSwitchTo(old);
+		MemoryContextReset(a->context);
+	else
+		a->context = AllocSetContextCreate(CurrentMemoryContext, "pg_strata capture rows", ALLOCSET_DEFAULT_SIZES);
+	CHECK_FOR_INTERRUPTS();
+}
+
+static void
+append_tuple(Appender *a, HeapTuple tuple)
+{
 	if (unlikely(tuple->t_len > WIDE_ROW))
 	{
 		write_batch(a);
 		a->tuples[a->n++] = tuple;
-		write_guarded(a);
+		if (a->handed)
+			write_batch(a);
+		else
+			write_guarded(a);
 		if (a->context)
 			MemoryContextReset(a->context);
 		else
@@ -445,6 +451,23 @@ append_row(Appender *a, MinimalTuple row, TupleDesc source, int64 step)
 		return;
 	}
 	a->tuples[a->n++] = tuple;
+}
+
+static void
+append_row(Appender *a, MinimalTuple row, TupleDesc source, int64 step)
+{
+	MemoryContext old = CurrentMemoryContext;
+	bool verbatim = a->target->verbatim && HeapTupleHeaderGetNatts(row) == a->target->natts - CAPTURE_PREFIX;
+	HeapTuple tuple;
+
+	make_room(a);
+	if (!verbatim && a->slot == NULL)
+		prepare_form(a, source);
+	if (a->context)
+		MemoryContextSwitchTo(a->context);
+	tuple = verbatim ? copy_verbatim(a, row, step) : form(a, row, step);
+	MemoryContextSwitchTo(old);
+	append_tuple(a, tuple);
 }
 
 static void
@@ -461,6 +484,10 @@ append_rows(Appender *a, Tuplestorestate *rows, TupleDesc source, bool leaving)
 	*(const TupleTableSlotOps **) &slot->tts_ops = &TTSOpsMinimalTuple;
 	slot->tts_tupleDescriptor = source;
 	reader.tuple = &reader.minhdr;
+	/* what waits has another step */
+	if (a->handed)
+		write_batch(a);
+	a->step = step;
 	/* the other readers of the transition table have pointers of their own, or begin anew as we do */
 	tuplestore_select_read_pointer(rows, 0);
 	tuplestore_rescan(rows);
@@ -568,6 +595,51 @@ stay_at_end(Relation segment)
 }
 
 static void
+begin_append(Appender *a, CaptureTarget *target, Relation segment, CaptureHanded *handed)
+{
+	a->target = target;
+	a->segment = segment;
+	a->handed = handed;
+	a->xid = U64FromFullTransactionId(GetTopFullTransactionId());
+	a->cid = GetCurrentCommandId(handed == NULL);
+	a->n = 0;
+	a->last = 0;
+	a->slot = NULL;
+	a->used = 0;
+	/* a trigger's memory goes when it returns: a context of our own is for those that take more than one batch */
+	a->context = NULL;
+	if (handed == NULL)
+		stay_at_end(segment);
+}
+
+static void
+end_append(Appender *a)
+{
+	write_batch(a);
+	if (a->slot)
+		ExecDropSingleTupleTableSlot(a->slot);
+	if (a->context)
+		MemoryContextDelete(a->context);
+	RelationClose(a->segment);
+	if (unlikely((uint64) a->last * BLCKSZ >= (uint64) capture_max_size * 1024 * 1024))
+		stop(a->target->root);
+}
+
+/* Where rows of the table go now; NULL: nowhere, which is marked where it matters. */
+static Relation
+open_or_mark(CaptureTarget **target, Relation source)
+{
+	Relation segment;
+
+	/* numbered before it has the change table locked, as who changed rows is anyway: see capture_start.c */
+	(void) GetTopFullTransactionId();
+	segment = open_segment(target, source);
+	if (segment == NULL && OidIsValid((*target)->root))
+		capture_write_mark((*target)->root, "rows could not be recorded");
+	return segment;
+}
+
+static void
 capture_rows(TriggerData *td)
 {
 	CaptureTarget *target;
@@ -579,39 +651,47 @@ capture_rows(TriggerData *td)
 	if ((td->tg_oldtable == NULL || tuplestore_tuple_count(td->tg_oldtable) == 0) &&
 		(td->tg_newtable == NULL || tuplestore_tuple_count(td->tg_newtable) == 0))
 		return;
-	/* numbered before it has the change table locked, as who changed rows is anyway: see capture_start.c */
-	a.xid = U64FromFullTransactionId(GetTopFullTransactionId());
-	segment = open_segment(&target, td->tg_relation);
-	if (!OidIsValid(target->root))
-		return;
+	segment = open_or_mark(&target, td->tg_relation);
 	if (segment == NULL)
-	{
-		capture_write_mark(target->root, "rows could not be recorded");
 		return;
-	}
-	stay_at_end(segment);
 	capture_step++;
-	a.target = target;
-	a.segment = segment;
-	a.cid = GetCurrentCommandId(true);
-	a.n = 0;
-	a.last = 0;
-	a.slot = NULL;
-	a.used = 0;
-	/* a trigger's memory goes when it returns: a context of our own is for those that take more than one batch */
-	a.context = NULL;
+	begin_append(&a, target, segment, capture_handover_for(target->root, segment));
 	if (td->tg_oldtable)
 		append_rows(&a, td->tg_oldtable, source, true);
 	if (td->tg_newtable)
 		append_rows(&a, td->tg_newtable, source, false);
-	write_batch(&a);
-	if (a.slot)
-		ExecDropSingleTupleTableSlot(a.slot);
-	if (a.context)
-		MemoryContextDelete(a.context);
-	RelationClose(segment);
-	if (unlikely((uint64) a.last * BLCKSZ >= (uint64) capture_max_size * 1024 * 1024))
-		stop(target->root);
+	end_append(&a);
+}
+
+/* They have the numbers of then: to whoever reads them later it is as if they had been appended at once. */
+void
+capture_write_handed(Oid root, CaptureHandedReading *r)
+{
+	Relation source = table_open(root, AccessShareLock);
+	CaptureTarget *target;
+	Relation segment = open_or_mark(&target, source);
+	TupleTableSlot *slot;
+	Appender a;
+	int64 step;
+
+	if (segment)
+	{
+		begin_append(&a, target, segment, NULL);
+		while ((slot = capture_handover_next(r, &step)) != NULL)
+		{
+			MemoryContext old = CurrentMemoryContext;
+			HeapTuple tuple;
+
+			make_room(&a);
+			if (a.context)
+				MemoryContextSwitchTo(a.context);
+			tuple = ExecCopySlotHeapTuple(slot);
+			MemoryContextSwitchTo(old);
+			append_tuple(&a, tuple);
+		}
+		end_append(&a);
+	}
+	table_close(source, NoLock);
 }
 
 /* strata_state.capture_statement() */

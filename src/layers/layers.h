@@ -70,6 +70,8 @@ extern char *strata_layers_watermark(const StrataModel *model);
 
 /* Models besides the given one that its refresh writes to (dimensions it may add inferred members to): ids. */
 extern List *strata_layers_also_written(const StrataModel *model);
+/* As whom it follows the changes of what it reads (room capture). */
+extern char *strata_layers_consumer(const StrataModel *model);
 
 /* Defines or changes a model as the caller; returns what happened ("created", "unchanged", ...). */
 typedef struct StrataDefine

@@ -261,8 +261,8 @@ uncaptured(IncrementalModel *m)
 	return first;
 }
 
-static char *
-consumer(const StrataModel *model)
+char *
+strata_layers_consumer(const StrataModel *model)
 {
 	return psprintf("m%d", model->id);
 }
@@ -290,11 +290,11 @@ subscribe(const IncrementalModel *m)
 	rows = strata_base_keeper_query("SELECT unnest(inputs) FROM strata_state.incremental WHERE model_id = $1", &args);
 	for (uint64 i = 0; i < rows->count; i++)
 		if (!is_followed(m, strata_rows_int(rows, i, 1)))
-			strata_capture_forget(strata_rows_int(rows, i, 1), consumer(m->model));
+			strata_capture_forget(strata_rows_int(rows, i, 1), strata_layers_consumer(m->model));
 
 	foreach (lc, m->plan->inputs)
 		if (!layers_has_watermark(m, ((StrataInput *) lfirst(lc))->relid))
-			strata_capture_subscribe(((StrataInput *) lfirst(lc))->relid, consumer(m->model));
+			strata_capture_subscribe(((StrataInput *) lfirst(lc))->relid, strata_layers_consumer(m->model));
 }
 
 /*
@@ -317,7 +317,7 @@ unsubscribed(const IncrementalModel *m, bool request)
 			why = psprintf("changes of %s are not captured yet",
 						   strata_base_label(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid)));
 		if (request)
-			strata_capture_request(relid, consumer(m->model));
+			strata_capture_request(relid, strata_layers_consumer(m->model));
 	}
 	return why;
 }
@@ -690,7 +690,7 @@ strata_layers_idle(const StrataModel *model, Snapshot snapshot)
 		/* which rows the owner sees hangs on roles and policies, too: the plan is to look */
 		if (!has_no_policies(DatumGetObjectId(inputs[i])))
 			return STRATA_IDLE_UNKNOWN;
-		changes = strata_capture_changes(DatumGetObjectId(inputs[i]), consumer(model), snapshot, false);
+		changes = strata_capture_changes(DatumGetObjectId(inputs[i]), strata_layers_consumer(model), snapshot, false);
 		if (!changes->known)
 			return STRATA_IDLE_UNKNOWN;
 		/* also what others wrote into another model's target: the fence knows of runs only */
@@ -772,6 +772,6 @@ layers_incremental_forget(const StrataModel *model)
 	for (uint64 i = 0; i < rows->count; i++)
 		layers_keeper_ddl(psprintf("DROP TABLE %s", strata_base_label("strata_state", strata_rows_text(rows, i, 1))));
 	layers_incremental_unbuilt(model);
-	strata_capture_forget(InvalidOid, consumer(model));
+	strata_capture_forget(InvalidOid, strata_layers_consumer(model));
 	strata_guard_unwatch(model->id);
 }

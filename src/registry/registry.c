@@ -3,6 +3,9 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
@@ -13,7 +16,10 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 static const char *const layer_names[] = {"staging", "dimension", "fact", "mart"};
@@ -349,6 +355,43 @@ strata_registry_lock(int model_id, bool wait)
 
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, catalog, model_id, 0);
 	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * Each run that refreshes a model writes its row. It is read as of now, whatever the transaction's snapshot.
+ */
+StrataTargetSeen
+strata_registry_is_seen(Oid relid, Snapshot snapshot)
+{
+	Relation rel = table_open(strata_table_oid("model"), AccessShareLock);
+	Oid index = strata_table_oid("model_schema_name_relation_name_key");
+	char *schema = get_namespace_name(get_rel_namespace(relid));
+	char *name = get_rel_name(relid);
+	StrataTargetSeen seen = STRATA_NO_TARGET;
+	Snapshot now = RegisterSnapshot(GetLatestSnapshot());
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	if (schema && name)
+	{
+		ScanKeyInit(&keys[0], 2, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(schema));
+		ScanKeyInit(&keys[1], 3, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum(name));
+		scan = systable_beginscan(rel, index, true, now, 2, keys);
+		if (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		{
+			TransactionId xid = HeapTupleHeaderGetXmin(tuple->t_data);
+
+			seen = TransactionIdIsNormal(xid) && !TransactionIdIsCurrentTransactionId(xid) &&
+						   XidInMVCCSnapshot(xid, snapshot)
+					   ? STRATA_TARGET_MOVED
+					   : STRATA_TARGET_SEEN;
+		}
+		systable_endscan(scan);
+	}
+	UnregisterSnapshot(now);
+	table_close(rel, AccessShareLock);
+	return seen;
 }
 
 /* ---- writes ---- */

@@ -97,6 +97,16 @@ extern void strata_registry_require_owner(const StrataModel *model, const char *
 /* Model-level lock to the end of the transaction: false when wait is false and another holds it. */
 extern bool strata_registry_lock(int model_id, bool wait);
 
+/* Whether the relation is a model's target, and if so, whether the snapshot has the last run that refreshed it. */
+typedef enum StrataTargetSeen
+{
+	STRATA_NO_TARGET,
+	STRATA_TARGET_SEEN,
+	STRATA_TARGET_MOVED
+} StrataTargetSeen;
+
+extern StrataTargetSeen strata_registry_is_seen(Oid relid, Snapshot snapshot);
+
 /* Writes; all as the keeper. insert gives the new id. */
 extern int strata_registry_insert(const StrataModel *model);
 extern void strata_registry_update_definition(const StrataModel *model); /* version + 1, pending */

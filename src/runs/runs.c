@@ -316,10 +316,32 @@ lock_registry(void)
 		LockRelationOid(strata_table_oid(written[i]), RowExclusiveLock);
 }
 
+/* What a model of the run writes, those above it in the run are to have without a detour. */
+static bool
+hand_over(const List *plan)
+{
+	List *targets = NIL;
+	List *consumers = NIL;
+	ListCell *lc;
+
+	foreach (lc, plan)
+	{
+		const StrataModel *m = ((StrataPlanStep *) lfirst(lc))->model;
+
+		if (strcmp(m->kind, "view") == 0)
+			continue;
+		if (OidIsValid(m->relid))
+			targets = lappend_oid(targets, m->relid);
+		consumers = lappend(consumers, strata_layers_consumer(m));
+	}
+	return strata_capture_handover_begin(targets, consumers);
+}
+
 void
 runs_execute(const RunRequest *request, Run *run)
 {
 	List *plan;
+	bool outermost;
 	ListCell *lc;
 
 	lock_registry();
@@ -340,6 +362,7 @@ runs_execute(const RunRequest *request, Run *run)
 	CommandCounterIncrement();
 	run->snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	strata_fence_after_snapshot(&run->position, run->snapshot);
+	outermost = hand_over(plan);
 	foreach (lc, plan)
 	{
 		RunStep *step = palloc0(sizeof(RunStep));
@@ -352,6 +375,8 @@ runs_execute(const RunRequest *request, Run *run)
 		run_step(run, step);
 		MemoryContextSwitchTo(context);
 	}
+	if (outermost)
+		strata_capture_handover_end();
 	foreach (lc, run->steps)
 	{
 		MemoryContext context = CurrentMemoryContext;

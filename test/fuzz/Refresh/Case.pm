@@ -106,7 +106,7 @@ sub make_case
 		}
 		my $kind = rnd(100);
 		my $one = pick(@names);
-		my $of = $kind < 62 ? $all : $kind < 77 ? $one : $kind < 90 ? "+$one" : $kind < 95 ? "$one+" : join(' ', $one, pick(@names));
+		my $of = $kind < 62 ? $all : $kind < 77 ? $one : $kind < 90 ? "+$one" : $kind < 94 ? "$one+" : join(' ', $one, grep { chance(60) } @names);
 		return { t => 'refresh', of => $of, rebuild => chance(2), how => chance(90) ? '' : pick('record', 'plpgsql') };
 	};
 	push @steps, round($tables, $refresh, $weights, \@models) for 1 .. 4 + rnd(6);
