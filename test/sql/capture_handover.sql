@@ -150,7 +150,7 @@ ALTER TABLE one ALTER note SET STORAGE EXTERNAL;
 SELECT strata.define_mart('ho.notes', 'SELECT id, length(note) AS length, md5(note) AS sum FROM ho.one', key => '{id}');
 SELECT strata.define_mart('ho.initials', 'SELECT left(note, 1) AS i, count(*) AS n, sum(a) AS a FROM ho.one GROUP BY 1');
 SELECT * FROM fine();
-INSERT INTO t SELECT i, i % 6, i % 5, repeat(md5(i::text), 10) FROM generate_series(3001, 9000) AS i;
+INSERT INTO t SELECT i, i % 6, i % 5, repeat(md5(i::text), 10) FROM generate_series(3001, 5700) AS i;
 SELECT * FROM fine();
 UPDATE t SET a = a + 1, note = note || CASE WHEN id % 50 = 0 THEN repeat(md5(id::text), 2000) ELSE '' END;
 SELECT * FROM fine();
