@@ -35,3 +35,5 @@ CREATE TABLE strata_state.edit (
 
 CREATE FUNCTION strata_state.note_edit() RETURNS trigger
     LANGUAGE c SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'strata_guard_note_edit';
+-- its argument names a model: a trigger of anybody's would have others' models computed in full
+REVOKE ALL ON FUNCTION strata_state.note_edit() FROM PUBLIC;

@@ -62,6 +62,8 @@ strata_base_enter_owner(Oid role, const StrataSettings *settings, StrataIdentity
 	strata_base_pin("extra_float_digits", "1");
 	strata_base_pin("bytea_output", "hex");
 	strata_base_pin("xmlbinary", "base64");
+	/* and what a literal means */
+	strata_base_pin("array_nulls", "on");
 	if (settings && settings->time_zone)
 		strata_base_pin("TimeZone", settings->time_zone);
 	if (settings && settings->date_style)

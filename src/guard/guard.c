@@ -45,6 +45,8 @@ bool strata_guard_enforce = true;
 
 /* the nesting level of the transaction that each suspension belongs to */
 static int suspended_at[MAX_SUSPENDED];
+/* whose target is being written; 0: any may be */
+static int suspended_for[MAX_SUSPENDED];
 static int suspended = 0;
 
 static void
@@ -84,12 +86,19 @@ strata_guard_watch_transactions(void)
 }
 
 void
-strata_guard_suspend(void)
+strata_guard_suspend_for(int model_id)
 {
 	strata_guard_watch_transactions();
 	if (suspended >= MAX_SUSPENDED)
 		elog(ERROR, "the guard is suspended too many times");
+	suspended_for[suspended] = model_id;
 	suspended_at[suspended++] = GetCurrentTransactionNestLevel();
+}
+
+void
+strata_guard_suspend(void)
+{
+	strata_guard_suspend_for(0);
 }
 
 void
@@ -108,13 +117,14 @@ strata_guard_init(void)
 							 &strata_guard_enforce, true, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
-bool
-strata_guard_ready(void)
+/* Whether the registry can be asked. */
+static bool
+is_there(void)
 {
 	static const char *const tables[] = {"model", "dependency", "edge", "source"};
 	Oid schema;
 
-	if (suspended > 0 || IsBinaryUpgrade)
+	if (IsBinaryUpgrade)
 		return false;
 	if (creating_extension && CurrentExtensionObject == get_extension_oid("pg_strata", true))
 		return false;
@@ -125,6 +135,20 @@ strata_guard_ready(void)
 		if (!OidIsValid(get_relname_relid(tables[i], schema)))
 			return false;
 	return true;
+}
+
+bool
+strata_guard_ready(void)
+{
+	return suspended == 0 && is_there();
+}
+
+bool
+strata_guard_is_other(int model_id)
+{
+	int writing = suspended > 0 ? suspended_for[suspended - 1] : -1;
+
+	return writing != 0 && writing != model_id && is_there();
 }
 
 bool

@@ -18,6 +18,8 @@ extern void strata_guard_init(void); /* settings and transaction callbacks */
  * its (sub)transaction suspended.
  */
 extern void strata_guard_suspend(void);
+/* The same while a model's target is written: what triggers and foreign keys then do to the targets of others is noted. */
+extern void strata_guard_suspend_for(int model_id);
 extern void strata_guard_resume(void);
 
 /*
@@ -36,7 +38,7 @@ extern void strata_guard_watch(Oid relid, int model_id);
 /* Also on what is the model's target no more; what was noted is forgotten. */
 extern void strata_guard_unwatch(int model_id);
 #define STRATA_GUARD_TRIGGER "strata_edited"
-/* The trigger that it puts on targets, which does nothing now: the guard is suspended. */
+/* The trigger that it puts on targets, which does nothing now: the model itself is what writes. */
 extern bool strata_guard_is_idle(const Trigger *trigger);
 extern bool strata_guard_was_edited(int model_id, Snapshot snapshot);
 extern void strata_guard_forget_edits(int model_id, Snapshot snapshot);

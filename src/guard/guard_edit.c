@@ -17,6 +17,12 @@
 
 PG_FUNCTION_INFO_V1(strata_guard_note_edit);
 
+static int
+id_of(const Trigger *trigger)
+{
+	return pg_strtoint32(trigger->tgargs[0]);
+}
+
 /* After each statement on a target; its argument is the model's id. */
 Datum
 strata_guard_note_edit(PG_FUNCTION_ARGS)
@@ -27,9 +33,9 @@ strata_guard_note_edit(PG_FUNCTION_ARGS)
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 						errmsg("strata_state.note_edit() is a trigger function")));
-	if (!strata_guard_ready() || trigger->tg_trigger->tgnargs != 1)
+	if (trigger->tg_trigger->tgnargs != 1 || !strata_guard_is_other(id_of(trigger->tg_trigger)))
 		return PointerGetDatum(NULL);
-	strata_args_int4(&args, pg_strtoint32(trigger->tg_trigger->tgargs[0]));
+	strata_args_int4(&args, id_of(trigger->tg_trigger));
 	strata_args_int8(&args, RelationGetRelid(trigger->tg_relation));
 	strata_args_bool(&args, trigger->tg_relation->rd_rel->relispartition);
 	/* a partition that was detached is the target's no more once a refresh knows that */
@@ -44,9 +50,9 @@ strata_guard_note_edit(PG_FUNCTION_ARGS)
 bool
 strata_guard_is_idle(const Trigger *trigger)
 {
-	return strcmp(trigger->tgname, STRATA_GUARD_TRIGGER) == 0 && !strata_guard_ready() &&
+	return strcmp(trigger->tgname, STRATA_GUARD_TRIGGER) == 0 && trigger->tgnargs == 1 &&
 		   get_func_namespace(trigger->tgfoid) == get_namespace_oid("strata_state", true) &&
-		   strcmp(get_func_name(trigger->tgfoid), "note_edit") == 0;
+		   strcmp(get_func_name(trigger->tgfoid), "note_edit") == 0 && !strata_guard_is_other(id_of(trigger));
 }
 
 static bool

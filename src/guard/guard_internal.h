@@ -24,6 +24,8 @@ extern bool strata_guard_enforce;
 extern void strata_guard_watch_transactions(void);
 /* Not suspended, and the registry is there to be asked. */
 extern bool strata_guard_ready(void);
+/* Whether who writes into the model's target now is not its own refresh. */
+extern bool strata_guard_is_other(int model_id);
 /* The caller could do it, were there no guard: else PostgreSQL's own refusal is the right answer. */
 extern bool strata_guard_caller_may(const ObjectAddress *object);
 

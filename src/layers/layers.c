@@ -82,7 +82,7 @@ strata_layers_refresh(StrataModel *model, const StrataRefresh *refresh, StrataRe
 				 errmsg("the target of model %s was renamed, dropped or given away by another session", model->label),
 				 errhint("Run it again.")));
 	layers_require_sources(model);
-	strata_guard_suspend();
+	strata_guard_suspend_for(model->id);
 	strata_base_enter_owner(model->owner, &model->settings, &saved);
 	if (strcmp(model->kind, "view") != 0)
 	{

@@ -10,6 +10,7 @@
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
+#include "guard/guard.h"
 #include "layers/layers_incremental.h"
 #include "miscadmin.h"
 #include "nodes/value.h"
@@ -506,6 +507,7 @@ infer_members(StrataModel *m, KeyLookup *k, StrataRowSet *rows, const StrataRefr
 	{
 		char *key = strata_base_join_quoted(k->dimension_columns, ", ");
 
+		strata_guard_suspend_for(k->dimension->id);
 		/* a key that had a member since ever, and lost it, gets that one's surrogate key again */
 		strata_base_run(psprintf("INSERT INTO %s AS k (%s, valid_from, strata_surrogate, strata_inferred)"
 								 " SELECT %s, '-infinity', strata_next, true FROM fact_inferred"
@@ -520,6 +522,7 @@ infer_members(StrataModel *m, KeyLookup *k, StrataRowSet *rows, const StrataRefr
 				layers_list(k->dimension_columns, "q", ", "), mark[0] ? ", false" : "", s->keys,
 				layers_equal(k->dimension->relid, k->dimension_columns, "k", "q")),
 			NULL, refresh->snapshot, list_make1(missing));
+		strata_guard_resume();
 		strata_registry_touch(k->dimension->id);
 		result->message =
 			psprintf("%s" UINT64_FORMAT " %s inferred in %s", result->message ? psprintf("%s; ", result->message) : "",

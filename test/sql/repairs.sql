@@ -211,3 +211,39 @@ TABLE rp.v;
 SELECT model, status FROM strata.verify('schema:rp');
 SELECT strata.drop_model('rp.m', true);
 DROP SCHEMA rp CASCADE;
+-- ---- what a refresh does to the targets of others, by foreign keys and triggers of the user's, is made good ----
+CREATE SCHEMA rp;
+CREATE TABLE rp.p (id integer PRIMARY KEY); INSERT INTO rp.p VALUES (1), (2);
+CREATE TABLE rp.c (id integer PRIMARY KEY, pid integer); INSERT INTO rp.c VALUES (10, 1), (20, 2), (30, 1);
+SELECT strata.define_mart('rp.a_parents', 'SELECT id FROM rp.p', key => '{id}');
+SELECT strata.define_mart('rp.b_children', 'SELECT id, pid AS parent FROM rp.c', key => '{id}');
+SELECT strata.define_mart('rp.c_copy', 'SELECT id, pid AS parent FROM rp.c', key => '{id}');
+SELECT model, inserted FROM strata.refresh('schema:rp');
+CREATE FUNCTION rp.empty_others() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM rp.b_children WHERE id = 10; UPDATE rp.c_copy SET parent = 99 WHERE id = 20; RETURN NULL; END $$;
+CREATE TRIGGER empty_others AFTER DELETE ON rp.a_parents FOR EACH STATEMENT EXECUTE FUNCTION rp.empty_others();
+DELETE FROM rp.p WHERE id = 1;
+SELECT model, deleted FROM strata.refresh('rp.a_parents');
+SELECT model, inserted, updated FROM strata.refresh('schema:rp');
+SELECT model, status FROM strata.verify('schema:rp');
+-- they come first, and it last: the next refresh
+SELECT strata.define_mart('rp.z_parents', 'SELECT id FROM rp.p', key => '{id}');
+SELECT inserted FROM strata.refresh('rp.z_parents');
+CREATE TRIGGER empty_others AFTER DELETE ON rp.z_parents FOR EACH STATEMENT EXECUTE FUNCTION rp.empty_others();
+DROP TRIGGER empty_others ON rp.a_parents;
+DELETE FROM rp.p;
+SELECT count(*) FROM strata.refresh('schema:rp');
+SELECT model, inserted, updated FROM strata.refresh('schema:rp') WHERE status <> 'unchanged';
+SELECT model, status FROM strata.verify('schema:rp');
+-- nobody else can note an edit
+SELECT has_function_privilege('pg_monitor', 'strata_state.note_edit()', 'execute') AS may;
+-- literals mean what they did
+CREATE TABLE rp.tags (id integer PRIMARY KEY, tags text[]); INSERT INTO rp.tags VALUES (1, ARRAY[NULL]::text[]), (2, ARRAY['NULL']);
+SELECT strata.define_mart('rp.nulls', $$SELECT id FROM rp.tags WHERE tags IS NOT DISTINCT FROM '{NULL}'::text[]$$, key => '{id}');
+SET array_nulls = off;
+SELECT inserted FROM strata.refresh('rp.nulls');
+INSERT INTO rp.tags VALUES (3, ARRAY[NULL]::text[]), (4, ARRAY['NULL']);
+SELECT inserted FROM strata.refresh('rp.nulls');
+RESET array_nulls;
+SELECT id FROM rp.nulls ORDER BY 1;
+SELECT count(*) FROM (SELECT strata.drop_model(model) FROM strata.select_models('schema:rp')) AS d;
+DROP SCHEMA rp CASCADE;
