@@ -66,6 +66,74 @@ add_read(StrataGraph *graph, StrataNode *node, const StrataDependency *d)
 	graph->nodes[read].n_readers++;
 }
 
+/*
+ * Which nodes read each other in a circle: those of one circle, or of several that share a node, get the same number. The strongly
+ * connected components of the graph, by Tarjan's algorithm with a stack of its own.
+ */
+static void
+find_circles(StrataGraph *graph)
+{
+	int *number = palloc0(sizeof(int) * Max(1, graph->n)); /* in the order in which they are reached, from 1 */
+	int *lowest = palloc(sizeof(int) * Max(1, graph->n));
+	int *next = palloc0(sizeof(int) * Max(1, graph->n)); /* which of its reads is followed next */
+	int *way = palloc(sizeof(int) * Max(1, graph->n));
+	int *open = palloc(sizeof(int) * Max(1, graph->n));
+	bool *is_open = palloc0(sizeof(bool) * Max(1, graph->n));
+	int n_open = 0;
+	int reached = 0;
+
+	for (int start = 0; start < graph->n; start++)
+	{
+		int depth = 0;
+
+		if (number[start] != 0)
+			continue;
+		way[depth++] = start;
+		while (depth > 0)
+		{
+			int i = way[depth - 1];
+			StrataNode *node = &graph->nodes[i];
+
+			if (number[i] == 0)
+			{
+				CHECK_FOR_INTERRUPTS();
+				number[i] = lowest[i] = ++reached;
+				open[n_open++] = i;
+				is_open[i] = true;
+			}
+			if (next[i] < node->n_reads)
+			{
+				int read = node->reads[next[i]++];
+
+				if (number[read] == 0)
+					way[depth++] = read;
+				else if (is_open[read])
+					lowest[i] = Min(lowest[i], number[read]);
+				if (read == i)
+					node->circle = number[i];
+				continue;
+			}
+			depth--;
+			if (depth > 0)
+				lowest[way[depth - 1]] = Min(lowest[way[depth - 1]], lowest[i]);
+			if (lowest[i] < number[i])
+				continue;
+			if (open[n_open - 1] != i)
+				for (int o = n_open - 1; o >= 0 && number[open[o]] >= number[i]; o--)
+					graph->nodes[open[o]].circle = number[i];
+			do
+				is_open[open[--n_open]] = false;
+			while (open[n_open] != i);
+		}
+	}
+	pfree(number);
+	pfree(lowest);
+	pfree(next);
+	pfree(way);
+	pfree(open);
+	pfree(is_open);
+}
+
 StrataGraph *
 strata_plan_graph(List *models)
 {
@@ -112,6 +180,7 @@ strata_plan_graph(List *models)
 
 			read->readers[read->n_readers++] = i;
 		}
+	find_circles(graph);
 	return graph;
 }
 
@@ -185,40 +254,6 @@ add_to_path(List *path, const List *dependencies, const StrataModel *model)
 	return lappend(path, model->label);
 }
 
-/* Called when some nodes could not be sorted: each of them waits for another, so following those closes a circle. */
-static void
-report_cycle(const StrataGraph *graph, const int *waiting)
-{
-	int *seen_at = palloc0(sizeof(int) * graph->n);
-	List *circle = NIL;
-	List *path;
-	int node = 0;
-
-	while (waiting[node] == 0)
-		node++;
-	while (seen_at[node] == 0)
-	{
-		circle = lappend_int(circle, node);
-		seen_at[node] = list_length(circle);
-		for (int r = 0; r < graph->nodes[node].n_reads; r++)
-		{
-			if (waiting[graph->nodes[node].reads[r]] > 0)
-			{
-				node = graph->nodes[node].reads[r];
-				break;
-			}
-		}
-	}
-	circle = lappend_int(list_copy_tail(circle, seen_at[node] - 1), node);
-	path = list_make1(graph->nodes[node].model->label);
-	for (int i = 1; i < list_length(circle); i++)
-		path = add_to_path(path, graph->nodes[list_nth_int(circle, i - 1)].model->dependencies,
-						   graph->nodes[list_nth_int(circle, i)].model);
-	ereport(ERROR, (errcode(ERRCODE_INVALID_RECURSION), errmsg("models read each other in a circle"),
-					errdetail("%s.", strata_base_join(path, " reads ")),
-					errhint("Change the definition of one of them so that it does not read the next.")));
-}
-
 typedef struct SortKey
 {
 	int node;
@@ -237,8 +272,15 @@ by_level(const void *a, const void *b)
 	return compare_names(x->model->schema, x->model->name, y->model->schema, y->model->name);
 }
 
-/* Nodes of which all that comes before is done get their level, one after another; NULL, or what the rest waits for. */
-static int *
+/* Only DDL past the guard closes a circle. Its edges give no order. */
+static bool
+in_one_circle(const StrataGraph *graph, int a, int b)
+{
+	return graph->nodes[a].circle != 0 && graph->nodes[a].circle == graph->nodes[b].circle;
+}
+
+/* Nodes of which all that comes before is done get their level, one after another; whether all have one. */
+static bool
 find_levels(const StrataGraph *graph, const bool *chosen, List *const *later, int *levels)
 {
 	int *waiting = palloc(sizeof(int) * Max(1, graph->n));
@@ -249,7 +291,10 @@ find_levels(const StrataGraph *graph, const bool *chosen, List *const *later, in
 
 	for (int i = 0; i < graph->n; i++)
 	{
-		waiting[i] = graph->nodes[i].n_reads;
+		waiting[i] = 0;
+		for (int r = 0; r < graph->nodes[i].n_reads; r++)
+			if (!in_one_circle(graph, i, graph->nodes[i].reads[r]))
+				waiting[i]++;
 		levels[i] = 1;
 	}
 	for (int i = 0; later && i < graph->n; i++)
@@ -267,6 +312,8 @@ find_levels(const StrataGraph *graph, const bool *chosen, List *const *later, in
 		{
 			int reader = graph->nodes[i].readers[r];
 
+			if (in_one_circle(graph, i, reader))
+				continue;
 			levels[reader] = Max(levels[reader], above);
 			if (--waiting[reader] == 0)
 				queue[tail++] = reader;
@@ -280,7 +327,7 @@ find_levels(const StrataGraph *graph, const bool *chosen, List *const *later, in
 				queue[tail++] = follower;
 		}
 	}
-	return tail < graph->n ? waiting : NULL;
+	return tail == graph->n;
 }
 
 static int
@@ -307,17 +354,16 @@ sort_by_level(const StrataGraph *graph, const bool *chosen, const int *levels, i
 int
 strata_plan_sort(const StrataGraph *graph, const bool *chosen, int *order, int *levels)
 {
-	int *waiting = find_levels(graph, chosen, NULL, levels);
 	int n_chosen;
 	List **later;
 
-	if (waiting)
-		report_cycle(graph, waiting);
+	if (!find_levels(graph, chosen, NULL, levels))
+		elog(ERROR, "the graph of models could not be sorted");
 	n_chosen = sort_by_level(graph, chosen, levels, order);
 	later = chosen ? strata_plan_after_inferring(graph, chosen, order, n_chosen) : NULL;
 	if (later)
 	{
-		if (find_levels(graph, chosen, later, levels))
+		if (!find_levels(graph, chosen, later, levels))
 			elog(ERROR, "what comes after facts closes a circle");
 		sort_by_level(graph, chosen, levels, order);
 	}
@@ -353,7 +399,6 @@ strata_plan_readers(const StrataModel *model)
 			queue[tail++] = node->readers[r];
 		}
 	}
-	/* a circle, which only DDL past the guard can close, is no reason not to drop what is in it */
 	(void) find_levels(graph, NULL, NULL, levels);
 	chosen[start] = false;
 	n = sort_by_level(graph, chosen, levels, queue);
@@ -472,6 +517,53 @@ strata_plan_cycle(const StrataModel *model, List *dependencies)
 	return find_cycle(strata_plan_graph(strata_registry_models()), model, dependencies);
 }
 
+/* Labels for the caller: a model that only others may see has no name, nor has what it reads the next through. */
+static List *
+hide_others(const StrataGraph *graph, const List *path)
+{
+	List *result = NIL;
+	bool after_other = false;
+	ListCell *lc;
+
+	foreach (lc, path)
+	{
+		const StrataNode *node = NULL;
+
+		for (int i = 0; i < graph->n && node == NULL; i++)
+			if (strcmp(graph->nodes[i].model->label, lfirst(lc)) == 0)
+				node = &graph->nodes[i];
+		if (node && node->visible)
+			result = lappend(result, lfirst(lc));
+		else if (node)
+			result = lappend(result, "a model of another role");
+		else if (!after_other)
+			result = lappend(result, lfirst(lc));
+		after_other = node ? !node->visible : after_other;
+	}
+	return result;
+}
+
+void
+strata_plan_refuse_circles(const StrataGraph *graph, const bool *chosen)
+{
+	for (int n = 0; n < graph->n; n++)
+	{
+		int i = graph->by_name[n];
+		const StrataModel *model = graph->nodes[i].model;
+		List *path;
+
+		if (!chosen[i] || graph->nodes[i].circle == 0)
+			continue;
+		path = way_to(model->dependencies, model) ? add_to_path(list_make1(model->label), model->dependencies, model)
+												  : find_cycle(graph, model, model->dependencies);
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_RECURSION), errmsg("models read each other in a circle"),
+				 errdetail("%s.", strata_base_join(hide_others(graph, path), " reads ")),
+				 errhint("Change the definition of one of them so that it does not read the next, undo what closed the "
+						 "circle (a view replaced, a table inherited), or leave them out with exclude.")));
+	}
+}
+
 /* A view of a user was replaced: does a model read itself through it now? */
 static void
 check_view(Oid view)
@@ -493,14 +585,13 @@ check_view(Oid view)
 		cycle = way_to(through, model) ? add_to_path(list_make1(model->label), through, model)
 									   : find_cycle(graph, model, through);
 		if (cycle != NIL)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_RECURSION),
-					 errmsg("cannot replace view %s: model %s would read itself through it",
-							strata_base_label(get_namespace_name(get_rel_namespace(view)), get_rel_name(view)),
-							model->label),
-					 errdetail("The cycle: %s.", strata_base_join(cycle, " -> ")),
-					 errhint("A superuser can SET strata.guard_enforce = off; no model can be refreshed then until the "
-							 "cycle is broken.")));
+			ereport(ERROR, (errcode(ERRCODE_INVALID_RECURSION),
+							errmsg("cannot replace view %s: model %s would read itself through it",
+								   strata_base_label(get_namespace_name(get_rel_namespace(view)), get_rel_name(view)),
+								   model->label),
+							errdetail("The cycle: %s.", strata_base_join(cycle, " -> ")),
+							errhint("A superuser can SET strata.guard_enforce = off; models of the cycle "
+									"cannot be refreshed then until it is broken.")));
 	}
 }
 

@@ -28,7 +28,7 @@ extern List *strata_plan_select(const char *models, const char *exclude);
  * chosen whoever owns it: strata_registry_require_owner then refuses it in words.
  */
 extern List *strata_plan_select_owned(const char *models, const char *exclude);
-/* What a refresh of strata_plan_select_owned would do: StrataPlanStep *. */
+/* What a refresh of strata_plan_select_owned would do: StrataPlanStep *. Chosen models that read each other in a circle are an error. */
 extern List *strata_plan_make(const char *models, const char *exclude, bool full_rebuild);
 /* The same once more, as after waiting for locks: what chooses nothing has been said. */
 extern List *strata_plan_make_again(const char *models, const char *exclude, bool full_rebuild);

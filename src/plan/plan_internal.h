@@ -16,6 +16,7 @@ typedef struct StrataNode
 	bool visible;
 	bool owned;
 	bool stale; /* strata_plan_mark_stale */
+	int circle; /* the same in nodes that read each other in a circle; 0: in none */
 } StrataNode;
 
 typedef struct StrataGraph
@@ -34,8 +35,11 @@ extern int strata_plan_node(const StrataGraph *graph, const char *schema, const 
  * Nodes in topological order; the number chosen (all of them with chosen NULL). levels, by node, counts chosen nodes only:
  * reading a chosen node, even through others, puts a node above it. With chosen, what is chosen is meant to be refreshed, and
  * readers of a dimension are above the facts that add members to it, where that can be. Both arrays hold graph->n.
+ * Nodes of one circle have no order among themselves: by name, as far as edges are concerned.
  */
 extern int strata_plan_sort(const StrataGraph *graph, const bool *chosen, int *order, int *levels);
+/* An error when a chosen node is in a circle: what others have closed is no matter of a run that does not choose it. */
+extern void strata_plan_refuse_circles(const StrataGraph *graph, const bool *chosen);
 /* By node, the nodes (int) to be refreshed after it because it adds members to what they read; NULL: there are none. */
 extern List **strata_plan_after_inferring(const StrataGraph *graph, const bool *chosen, const int *order, int n);
 extern void strata_plan_mark_stale(StrataGraph *graph);

@@ -44,7 +44,7 @@ strata_plan_mark_stale(StrataGraph *graph)
 {
 	int *order = palloc(sizeof(int) * Max(1, graph->n));
 	int *levels = palloc(sizeof(int) * Max(1, graph->n));
-	TimestampTz *changed_at = palloc(sizeof(TimestampTz) * Max(1, graph->n));
+	TimestampTz *changed_at = palloc0(sizeof(TimestampTz) * Max(1, graph->n));
 	bool *unsure = palloc0(sizeof(bool) * Max(1, graph->n));
 
 	strata_plan_sort(graph, NULL, order, levels);
@@ -239,6 +239,7 @@ make_plan(const char *models, const char *exclude, bool full_rebuild, bool quiet
 
 	graph->quiet = quiet;
 	chosen = strata_plan_choose(graph, models, exclude, true);
+	strata_plan_refuse_circles(graph, chosen);
 	n = strata_plan_sort(graph, chosen, order, levels);
 	for (int i = 0; i < n; i++)
 	{

@@ -140,6 +140,7 @@ RESET ROLE;
 -- a registry whose models read each other in a circle says so
 INSERT INTO strata_state.dependency SELECT id, 'marts', 'm', 'query' FROM strata_state.model WHERE relation_name = 'stg_a';
 SELECT chosen('m');
+SELECT model FROM strata.plan('m');
 
 SET client_min_messages = warning;
 DELETE FROM strata_state.model;
