@@ -281,6 +281,8 @@ extern char *strata_base_literal(const char *text);
 extern char *strata_base_join(const List *words, const char *separator);        /* List of char * */
 extern char *strata_base_join_quoted(const List *words, const char *separator); /* each quoted as an identifier */
 extern bool strata_base_list_has(const List *words, const char *word);
+/* The tables that an inheritance child or a partition belongs to directly: Oids. */
+extern List *strata_base_parents(Oid relid);
 /* "=", or OPERATOR(schema.=) where the type's own equality is not pg_catalog's (citext): no search_path finds that one. */
 extern const char *strata_base_equality(Oid type);
 extern const char *strata_base_is_null(Oid type, bool is);

@@ -14,6 +14,7 @@
 #include "access/xact.h"
 #include "base/base.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_inherits.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
@@ -257,43 +258,73 @@ strata_table_rewritten(Oid relid, Snapshot snapshot)
 	return found;
 }
 
-/* The values into an array of the table's columns. */
-static void
-spread(Relation rel, const char *const *columns, const StrataArgs *args, Datum *values, bool *nulls, bool *replaced)
+List *
+strata_base_parents(Oid relid)
 {
+	Relation rel = table_open(InheritsRelationId, AccessShareLock);
+	List *parents = NIL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
+
+	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return parents;
+}
+
+/* What a row's columns are to be. */
+typedef struct RowValues
+{
+	Datum *values;
+	bool *nulls;
+	bool *replaced; /* the others are left as they are */
+} RowValues;
+
+static RowValues
+spread(Relation rel, const char *const *columns, const StrataArgs *args)
+{
+	int natts = RelationGetNumberOfAttributes(rel);
+	RowValues v = {palloc0(sizeof(Datum) * natts), palloc(sizeof(bool) * natts), palloc0(sizeof(bool) * natts)};
+
+	memset(v.nulls, true, sizeof(bool) * natts);
 	for (int i = 0; i < args->n; i++)
 	{
 		AttrNumber attnum = column_of(rel, columns[i]);
 
 		if (TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid != args->types[i])
 			elog(ERROR, "column \"%s\" of table \"%s\" is of another type", columns[i], RelationGetRelationName(rel));
-		values[attnum - 1] = args->values[i];
-		nulls[attnum - 1] = args->nulls[i] == 'n';
-		replaced[attnum - 1] = true;
+		v.values[attnum - 1] = args->values[i];
+		v.nulls[attnum - 1] = args->nulls[i] == 'n';
+		v.replaced[attnum - 1] = true;
 	}
+	return v;
+}
+
+static void
+replace_row(Relation rel, HeapTuple tuple, const RowValues *v)
+{
+	HeapTuple changed = heap_modify_tuple(tuple, RelationGetDescr(rel), v->values, v->nulls, v->replaced);
+
+	CatalogTupleUpdate(rel, &changed->t_self, changed);
 }
 
 void
 strata_table_insert(const char *table, const char *const *columns, const StrataArgs *args)
 {
 	Relation rel;
-	int natts;
-	Datum *values;
-	bool *nulls;
-	bool *replaced;
+	RowValues v;
 
 	PreventCommandIfReadOnly("INSERT");
 	rel = table_open(strata_table_oid(table), RowExclusiveLock);
-	natts = RelationGetNumberOfAttributes(rel);
-	values = palloc0(sizeof(Datum) * natts);
-	nulls = palloc(sizeof(bool) * natts);
-	replaced = palloc0(sizeof(bool) * natts);
-	memset(nulls, true, sizeof(bool) * natts);
-	spread(rel, columns, args, values, nulls, replaced);
-	for (int i = 0; i < natts; i++)
-		if (nulls[i] && TupleDescAttr(RelationGetDescr(rel), i)->attnotnull)
+	v = spread(rel, columns, args);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+		if (v.nulls[i] && TupleDescAttr(RelationGetDescr(rel), i)->attnotnull)
 			elog(ERROR, "column %d of table \"%s\" is NULL", i + 1, table);
-	CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
+	CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), v.values, v.nulls));
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
 }
@@ -303,28 +334,17 @@ strata_table_update(const char *table, const char *index, const char *key_column
 					const StrataArgs *args)
 {
 	Relation rel;
-	TupleDesc desc;
-	Datum *values;
-	bool *nulls;
-	bool *replaced;
+	RowValues v;
 	TableScan s;
 	HeapTuple tuple;
 
 	PreventCommandIfReadOnly("UPDATE");
 	rel = table_open(strata_table_oid(table), RowExclusiveLock);
-	desc = RelationGetDescr(rel);
-	values = palloc0(sizeof(Datum) * desc->natts);
-	nulls = palloc0(sizeof(bool) * desc->natts);
-	replaced = palloc0(sizeof(bool) * desc->natts);
-	spread(rel, columns, args, values, nulls, replaced);
+	v = spread(rel, columns, args);
 	s = begin_scan_by(rel, index, key_column, key);
 	tuple = next_row(s);
 	if (HeapTupleIsValid(tuple))
-	{
-		HeapTuple changed = heap_modify_tuple(tuple, desc, values, nulls, replaced);
-
-		CatalogTupleUpdate(rel, &changed->t_self, changed);
-	}
+		replace_row(rel, tuple, &v);
 	end_scan(s);
 	table_close(rel, NoLock);
 	CommandCounterIncrement();
@@ -363,38 +383,28 @@ strata_table_change(const char *table, const char *index, const char *const *key
 					const char *const *columns, const StrataArgs *args, const char *counter, int64 added)
 {
 	Relation rel;
-	TupleDesc desc;
-	Datum *values;
-	bool *nulls;
-	bool *replaced;
+	RowValues v;
 	TableScan s;
 	HeapTuple tuple;
 	bool locked;
 
 	PreventCommandIfReadOnly("UPDATE");
 	rel = table_open(strata_table_oid(table), RowExclusiveLock);
-	desc = RelationGetDescr(rel);
-	values = palloc0(sizeof(Datum) * desc->natts);
-	nulls = palloc0(sizeof(bool) * desc->natts);
-	replaced = palloc0(sizeof(bool) * desc->natts);
-	spread(rel, columns, args, values, nulls, replaced);
+	v = spread(rel, columns, args);
 	s = begin_scan(rel, index, key_columns, keys);
 	tuple = next_row(s);
 	locked = HeapTupleIsValid(tuple) && lock_row(rel, tuple, s.snapshot);
 	if (locked)
 	{
-		HeapTuple changed;
-
 		if (counter)
 		{
 			AttrNumber attnum = column_of(rel, counter);
+			Datum there = heap_getattr(tuple, attnum, RelationGetDescr(rel), &v.nulls[attnum - 1]);
 
-			values[attnum - 1] =
-				Int64GetDatum(DatumGetInt64(heap_getattr(tuple, attnum, desc, &nulls[attnum - 1])) + added);
-			replaced[attnum - 1] = !nulls[attnum - 1];
+			v.values[attnum - 1] = Int64GetDatum(DatumGetInt64(there) + added);
+			v.replaced[attnum - 1] = !v.nulls[attnum - 1];
 		}
-		changed = heap_modify_tuple(tuple, desc, values, nulls, replaced);
-		CatalogTupleUpdate(rel, &changed->t_self, changed);
+		replace_row(rel, tuple, &v);
 	}
 	end_scan(s);
 	table_close(rel, NoLock);

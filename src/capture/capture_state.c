@@ -14,7 +14,6 @@
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -260,31 +259,12 @@ capture_is_partition(Oid relid)
 	return get_rel_relispartition(relid);
 }
 
-/* The parents of an inheritance child. */
-static List *
-parents_of(Oid relid)
-{
-	Relation rel = table_open(InheritsRelationId, AccessShareLock);
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-	List *parents = NIL;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return parents;
-}
-
 Oid
 capture_root(Oid relid)
 {
 	for (;;)
 	{
-		List *parents = parents_of(relid);
+		List *parents = strata_base_parents(relid);
 
 		if (parents == NIL)
 			return relid;

@@ -16,7 +16,6 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_depend.h"
-#include "catalog/pg_inherits.h"
 #include "catalog/pg_rewrite.h"
 #include "miscadmin.h"
 #include "nodes/nodes.h"
@@ -74,32 +73,14 @@ kind_of(Oid relid, Kind *kind)
 	return true;
 }
 
-static List *
-parents_of(Oid relid)
-{
-	Relation rel = table_open(InheritsRelationId, AccessShareLock);
-	List *parents = NIL;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(&key, Anum_pg_inherits_inhrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(rel, InheritsRelidSeqnoIndexId, true, NULL, 1, &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-		parents = lappend_oid(parents, ((Form_pg_inherits) GETSTRUCT(tuple))->inhparent);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return parents;
-}
-
 /* All tables that this one's rows are rows of, too. */
 static List *
 ancestors_of(Oid relid)
 {
-	List *found = parents_of(relid);
+	List *found = strata_base_parents(relid);
 
 	for (int i = 0; i < list_length(found); i++)
-		found = list_concat_unique_oid(found, parents_of(list_nth_oid(found, i)));
+		found = list_concat_unique_oid(found, strata_base_parents(list_nth_oid(found, i)));
 	return found;
 }
 
@@ -214,7 +195,7 @@ strata_registry_may_be_shown(const StrataModel *model)
 	if (!OidIsValid(model->relid) || !kind_of(model->relid, &kind))
 		return false;
 	return model->layer == STRATA_STAGING || kind.has_children || kind.is_partition ||
-		   parents_of(model->relid) != NIL || is_in_a_view(model->relid);
+		   strata_base_parents(model->relid) != NIL || is_in_a_view(model->relid);
 }
 
 /* ---- the walk ---- */
@@ -448,7 +429,7 @@ may_be_passage(const StrataDependency *d)
 	if (relid < FirstNormalObjectId || !kind_of(relid, &kind))
 		return false;
 	return kind.relkind == RELKIND_VIEW || kind.is_partition || kind.has_children || is_rejects_name(d->name) ||
-		   (kind.relkind == RELKIND_RELATION && parents_of(relid) != NIL);
+		   (kind.relkind == RELKIND_RELATION && strata_base_parents(relid) != NIL);
 }
 
 void
