@@ -471,8 +471,12 @@ still_needed(const CaptureHanded *h)
 		if (c->position == NULL || c->generation != row->generation)
 			continue;
 		for (int i = 0; i < h->n; i++)
-			if (!h->pieces[i].dead && !capture_position_has(c->position, handover->xid, Abs(h->pieces[i].step)))
+		{
+			int64 step = h->pieces[i].step;
+
+			if (!h->pieces[i].dead && !capture_position_has(c->position, handover->xid, step < 0 ? -step : step))
 				any = needed[i] = true;
+		}
 	}
 	return any ? needed : NULL;
 }
