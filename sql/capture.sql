@@ -49,6 +49,8 @@ CREATE TABLE strata_state.capture_mark (
 -- search_path not pinned: hot, and runs no SQL
 CREATE FUNCTION strata_state.capture_statement() RETURNS trigger
     LANGUAGE c AS 'MODULE_PATHNAME', 'strata_capture_statement';
+-- a second trigger of anybody's would record each row twice
+REVOKE ALL ON FUNCTION strata_state.capture_statement() FROM PUBLIC;
 
 -- search_path not pinned: the names in a command are found as the command finds them; its SQL runs as the keeper, which pins
 CREATE FUNCTION strata_state.capture_command_end() RETURNS event_trigger

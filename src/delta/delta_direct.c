@@ -203,6 +203,7 @@ delta_direct(Oid relid, StrataRowSet *rows, CmdType command, Snapshot snapshot)
 	row = strata_rowset_rewind(rows);
 	while (strata_rowset_next(rows, row))
 	{
+		CHECK_FOR_INTERRUPTS();
 		written += write_row(&w, command, row);
 		ResetPerTupleExprContext(w.estate);
 	}

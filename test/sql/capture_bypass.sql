@@ -180,7 +180,7 @@ SET ROLE capture_anna;
 SELECT strata.uncapture('capb.annas');
 SELECT strata.uncapture('capb.annas');
 SELECT cannot('annas'::regclass, 'capture_ben'::regrole);
--- anybody may name the trigger function; it does nothing where nothing is captured
+-- nobody may name the trigger function, which would record rows twice; of a superuser it does nothing where nothing is captured
 CREATE TABLE own (id int);
 CREATE TRIGGER own AFTER INSERT ON own REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION strata_state.capture_statement();
 INSERT INTO own VALUES (1);
@@ -189,6 +189,10 @@ INSERT INTO own VALUES (1);
 ALTER TABLE annas ENABLE ROW LEVEL SECURITY;
 SELECT cannot('annas'::regclass, 'capture_ben'::regrole), cannot('annas'::regclass, 'capture_anna'::regrole);
 RESET ROLE;
+CREATE TRIGGER own AFTER INSERT ON own REFERENCING NEW TABLE AS n FOR EACH STATEMENT EXECUTE FUNCTION strata_state.capture_statement();
+INSERT INTO own VALUES (1);
+CREATE TRIGGER own_row AFTER INSERT ON own FOR EACH ROW EXECUTE FUNCTION strata_state.capture_statement();
+INSERT INTO own VALUES (1);
 CREATE VIEW a_view AS SELECT 1;
 CREATE MATERIALIZED VIEW a_matview AS SELECT 1;
 CREATE UNLOGGED TABLE an_unlogged (id int);

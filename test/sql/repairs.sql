@@ -234,8 +234,9 @@ DELETE FROM rp.p;
 SELECT count(*) FROM strata.refresh('schema:rp');
 SELECT model, inserted, updated FROM strata.refresh('schema:rp') WHERE status <> 'unchanged';
 SELECT model, status FROM strata.verify('schema:rp');
--- nobody else can note an edit
+-- nobody else can note an edit, or have rows recorded twice
 SELECT has_function_privilege('pg_monitor', 'strata_state.note_edit()', 'execute') AS may;
+SELECT has_function_privilege('pg_monitor', 'strata_state.capture_statement()', 'execute') AS may;
 -- literals mean what they did
 CREATE TABLE rp.tags (id integer PRIMARY KEY, tags text[]); INSERT INTO rp.tags VALUES (1, ARRAY[NULL]::text[]), (2, ARRAY['NULL']);
 SELECT strata.define_mart('rp.nulls', $$SELECT id FROM rp.tags WHERE tags IS NOT DISTINCT FROM '{NULL}'::text[]$$, key => '{id}');
